@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What kernel and user side share: map values, keys and the outcomes of a packet.
+ * lib/compile/abi.gen.ts is made from the BTF of the compiled object, so nothing here is
+ * typed twice; a change here shows up there as a diff.
+ *
+ * Addresses are always 16 bytes. An IPv4 address a.b.c.d is held as ::ffff:a.b.c.d
+ * (RFC 4291 2.5.5.2), so that one key serves both families.
+ */
+#ifndef SFUNNEL_ABI_H
+#define SFUNNEL_ABI_H
+
+#include <linux/types.h>
+
+enum sfunnel_limit {
+    /* Rules of one direction in one ruleset. */
+    SFUNNEL_MAX_RULES = 256,
+    /* Counters: old and new rules of both directions exist side by side during a replace. */
+    SFUNNEL_MAX_COUNTERS = 4 * SFUNNEL_MAX_RULES,
+    /* Prefixes of all address and port sets together. */
+    SFUNNEL_MAX_SET_PREFIXES = 1 << 20,
+    /* Interfaces and directions that one loaded program is attached to. */
+    SFUNNEL_MAX_ATTACHMENTS = 1024,
+    SFUNNEL_NAME_LENGTH = 64,
+    /* Slots of `rulesets`: one in force, one to fill. */
+    SFUNNEL_SLOTS = 2,
+    /* Place in `rulesets` behind both slots of both directions. */
+    SFUNNEL_GRACE_PLACE = 4,
+};
+
+enum sfunnel_direction {
+    SFUNNEL_INGRESS = 0,
+    SFUNNEL_EGRESS = 1,
+    SFUNNEL_DIRECTIONS = 2,
+};
+
+/* What became of a packet. Every packet ends in exactly one; the value indexes a counter. */
+enum sfunnel_outcome {
+    /* No rule matched; passed untouched. */
+    SFUNNEL_NO_MATCH,
+    /* A carrier was pushed. */
+    SFUNNEL_FUNNELED,
+    /* A carrier was removed. */
+    SFUNNEL_UNFUNNELED,
+    /* Passed untouched by an accept rule. */
+    SFUNNEL_ACCEPTED,
+    /* Dropped by a drop rule. */
+    SFUNNEL_DROPPED,
+    /* Not IPv4; passed untouched. */
+    SFUNNEL_NOT_IPV4,
+    /* IPv4, but neither TCP nor UDP; passed untouched. */
+    SFUNNEL_NOT_TCP_UDP,
+    /* Fragment offset or MF set, the first fragment included; passed untouched. */
+    SFUNNEL_FRAGMENT,
+    /* A header is cut short or its lengths contradict the frame; passed untouched. */
+    SFUNNEL_MALFORMED,
+    /* An unfunnel rule matched, but this is no carrier (a real connection); passed untouched. */
+    SFUNNEL_NOT_CARRIER,
+    /* A carrier for an inner port that the rule does not allow; dropped. */
+    SFUNNEL_NOT_ALLOWED,
+    /* With a carrier the packet would exceed the MTU or 65535 bytes; dropped. */
+    SFUNNEL_TOO_BIG,
+    /* A segmentation-offload packet that a carrier would make unsegmentable; dropped. */
+    SFUNNEL_GSO,
+    /* A kernel helper failed after the packet was changed; dropped. */
+    SFUNNEL_FAILED,
+    SFUNNEL_OUTCOMES,
+};
+
+/* Kinds of rules. The first entry of kind SFUNNEL_END ends the list. */
+enum sfunnel_rule_kind {
+    SFUNNEL_END = 0,
+    SFUNNEL_FUNNEL_ENCAP,
+    SFUNNEL_UNFUNNEL_DECAP,
+    SFUNNEL_ACCEPT,
+    SFUNNEL_DROP,
+};
+
+/* Bits of sfunnel_rule.families. */
+enum sfunnel_family {
+    SFUNNEL_IPV4 = 1,
+    SFUNNEL_IPV6 = 2,
+};
+
+enum sfunnel_source_port {
+    /* carrier_sport_first, always. */
+    SFUNNEL_SPORT_FIXED,
+    /* The flow's own. */
+    SFUNNEL_SPORT_KEEP,
+    /* carrier_sport_first to carrier_sport_last, by the hash of the inner flow. */
+    SFUNNEL_SPORT_HASH,
+};
+
+/* The five fields that rules look at. */
+struct sfunnel_flow {
+    __u32 saddr[4]; /* network order */
+    __u32 daddr[4];
+    __u16 sport; /* host order */
+    __u16 dport;
+    __u8 transport; /* IPPROTO_TCP or IPPROTO_UDP */
+    __u8 family;    /* one bit of enum sfunnel_family */
+    __u16 zero;
+};
+
+/*
+ * Matches an address if (address & mask) == value, or, with set != 0, if the set holds it.
+ * mask all zero and set 0: any address.
+ */
+struct sfunnel_address_match {
+    __u32 value[4]; /* network order */
+    __u32 mask[4];
+    __u32 set;
+    __u32 negate;
+};
+
+/* Matches a port from first to last, or, with set != 0, if the set holds it. Host order. */
+struct sfunnel_port_match {
+    __u16 first;
+    __u16 last;
+    __u16 negate;
+    __u16 zero;
+    __u32 set;
+};
+
+/*
+ * Key of the set map, a longest-prefix trie: one set holds addresses (16 bytes, mapped) or
+ * ports (2 bytes, network order) as prefixes. The set number is part of the prefix, so
+ * prefix_length is 32 + the length of the member.
+ */
+struct sfunnel_set_key {
+    __u32 prefix_length;
+    __u32 set;
+    __u8 member[16];
+};
+
+struct sfunnel_rule {
+    __u32 kind;    /* enum sfunnel_rule_kind */
+    __u32 counter; /* index into rule_counters; a rule keeps it across replaces */
+    struct sfunnel_address_match saddr;
+    struct sfunnel_address_match daddr;
+    struct sfunnel_port_match sport;
+    struct sfunnel_port_match dport;
+    struct sfunnel_port_match port;  /* source or destination */
+    struct sfunnel_port_match allow; /* unfunnel: inner destination ports that may pass */
+    __u8 families;                   /* bits of enum sfunnel_family */
+    __u8 transport;                  /* IPPROTO_* of the packet as it comes */
+    __u8 other_transport;            /* funnel: of the carrier; unfunnel: of the inner flow */
+    __u8 carrier_sport_kind;         /* enum sfunnel_source_port */
+    __u16 carrier_dport;             /* host order */
+    __u16 carrier_sport_first;
+    __u16 carrier_sport_last;
+    __u16 zero[3];
+};
+
+struct sfunnel_counter {
+    __u64 packets;
+    __u64 bytes; /* of the frame as it came, from its Ethernet header on */
+};
+
+/* What every CPU reads first: which of the two slots of `rulesets` is in force. */
+struct sfunnel_control {
+    __u32 active_slot;
+};
+
+/* User side only: which attachment is whose, for a process that finds the program later. */
+struct sfunnel_attachment_key {
+    __u64 netns_inode;
+    __u32 ifindex;
+    __u32 direction;
+};
+
+struct sfunnel_attachment {
+    char name[SFUNNEL_NAME_LENGTH]; /* UTF-8, zero padded */
+};
+
+/*
+ * BPF_PROG_TEST_RUN hands skb->cb in and out. A program that finds both words here writes
+ * its outcome and the index of the matching rule there; on the wire nobody sets them.
+ */
+enum sfunnel_trace_magic {
+    SFUNNEL_TRACE_MAGIC_0 = 0x7366756e,
+    SFUNNEL_TRACE_MAGIC_1 = 0x6e656c21,
+};
+
+enum sfunnel_trace_slot {
+    SFUNNEL_TRACE_MAGIC_SLOT_0 = 0,
+    SFUNNEL_TRACE_MAGIC_SLOT_1 = 1,
+    SFUNNEL_TRACE_OUTCOME_SLOT = 2,
+    SFUNNEL_TRACE_RULE_SLOT = 3, /* index + 1; 0: no rule */
+};
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* A packet's end: counted, told to whoever runs a test, and judged. */
+#ifndef SFUNNEL_COUNTERS_H
+#define SFUNNEL_COUNTERS_H
+
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "maps.h"
+#include "parse.h"
+
+static __always_inline void count(void *counters, __u32 index, __u32 bytes) {
+    struct sfunnel_counter *counter = bpf_map_lookup_elem(counters, &index);
+
+    if (counter) {
+        counter->packets++;
+        counter->bytes += bytes;
+    }
+}
+
+/*
+ * TC_ACT_UNSPEC (TCX_NEXT) and not TC_ACT_OK: what others have attached behind us runs too.
+ */
+static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
+    switch (outcome) {
+    case SFUNNEL_DROPPED:
+    case SFUNNEL_NOT_ALLOWED:
+    case SFUNNEL_TOO_BIG:
+    case SFUNNEL_GSO:
+    case SFUNNEL_FAILED:
+        return TC_ACT_SHOT;
+    default:
+        return TC_ACT_UNSPEC;
+    }
+}
+
+static __always_inline int finish(struct packet *packet, enum sfunnel_outcome outcome) {
+    struct __sk_buff *skb = packet->skb;
+
+    count(&outcome_counters, packet->direction * SFUNNEL_OUTCOMES + outcome, packet->frame_length);
+    if (skb->cb[SFUNNEL_TRACE_MAGIC_SLOT_0] == SFUNNEL_TRACE_MAGIC_0 &&
+        skb->cb[SFUNNEL_TRACE_MAGIC_SLOT_1] == SFUNNEL_TRACE_MAGIC_1) {
+        skb->cb[SFUNNEL_TRACE_OUTCOME_SLOT] = outcome;
+        skb->cb[SFUNNEL_TRACE_RULE_SLOT] = packet->rule_index;
+    }
+    return verdict_of(outcome);
+}
+
+#endif

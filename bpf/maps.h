@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Everything that the program knows. Both directions share one set of maps. */
+#ifndef SFUNNEL_MAPS_H
+#define SFUNNEL_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sfunnel_control);
+} control SEC(".maps");
+
+/*
+ * BTF is kept only for types that something refers to. libbpf wants that of the rules, and
+ * scripts/generate-abi.mjs reads all of them, so here they are named once.
+ */
+struct abi_types {
+    struct sfunnel_rule rule;
+    struct sfunnel_flow flow;
+    enum sfunnel_limit limit;
+    enum sfunnel_direction direction;
+    enum sfunnel_outcome outcome;
+    enum sfunnel_rule_kind rule_kind;
+    enum sfunnel_family family;
+    enum sfunnel_source_port source_port;
+    enum sfunnel_trace_magic trace_magic;
+    enum sfunnel_trace_slot trace_slot;
+};
+const struct abi_types *keep_btf __attribute__((unused));
+
+/* BPF_F_INNER_MAP lets lists of different lengths take each other's place (5.10). */
+struct rule_list {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sfunnel_rule);
+};
+
+/*
+ * Index: slot * SFUNNEL_DIRECTIONS + direction. A replace fills the slot that is not in
+ * force, then flips control.active_slot: one store changes both directions. The last place is
+ * never read: a write to it makes the kernel wait for all programs that still run (that is what
+ * an update of a map of maps does since 4.20), after which the old rules' sets may go.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, SFUNNEL_GRACE_PLACE + 1);
+    __type(key, __u32);
+    __array(values, struct rule_list);
+} rulesets SEC(".maps");
+
+/* Sets are never changed: new rules bring sets of new numbers, the old ones are removed later. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SFUNNEL_MAX_SET_PREFIXES);
+    __type(key, struct sfunnel_set_key);
+    __type(value, __u32);
+} sets SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SFUNNEL_MAX_COUNTERS);
+    __type(key, __u32);
+    __type(value, struct sfunnel_counter);
+} rule_counters SEC(".maps");
+
+/* Index: direction * SFUNNEL_OUTCOMES + outcome. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SFUNNEL_DIRECTIONS *SFUNNEL_OUTCOMES);
+    __type(key, __u32);
+    __type(value, struct sfunnel_counter);
+} outcome_counters SEC(".maps");
+
+/* Written and read by user space alone; it tells later processes whose program this is. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SFUNNEL_MAX_ATTACHMENTS);
+    __type(key, struct sfunnel_attachment_key);
+    __type(value, struct sfunnel_attachment);
+} sfunnel_names SEC(".maps");
+
+/* bpf_csum_diff takes at most 512 bytes before 6.12. */
+#define SUM_CHUNK 512
+
+struct sum_buffer {
+    __u8 bytes[SUM_CHUNK + 4];
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sum_buffer);
+} sum_buffers SEC(".maps");
+
+#endif

@@ -1,0 +1,157 @@
+// Made by scripts/generate-abi.mjs from the BTF of bpf/sfunnel.bpf.c. Do not edit.
+
+export const Direction = {
+  INGRESS: 0,
+  EGRESS: 1,
+  DIRECTIONS: 2,
+} as const;
+
+export const Family = {
+  IPV4: 1,
+  IPV6: 2,
+} as const;
+
+export const Limit = {
+  MAX_RULES: 256,
+  MAX_COUNTERS: 1024,
+  MAX_SET_PREFIXES: 1048576,
+  MAX_ATTACHMENTS: 1024,
+  NAME_LENGTH: 64,
+  SLOTS: 2,
+  GRACE_PLACE: 4,
+} as const;
+
+export const Outcome = {
+  NO_MATCH: 0,
+  FUNNELED: 1,
+  UNFUNNELED: 2,
+  ACCEPTED: 3,
+  DROPPED: 4,
+  NOT_IPV4: 5,
+  NOT_TCP_UDP: 6,
+  FRAGMENT: 7,
+  MALFORMED: 8,
+  NOT_CARRIER: 9,
+  NOT_ALLOWED: 10,
+  TOO_BIG: 11,
+  GSO: 12,
+  FAILED: 13,
+  OUTCOMES: 14,
+} as const;
+
+export const RuleKind = {
+  END: 0,
+  FUNNEL_ENCAP: 1,
+  UNFUNNEL_DECAP: 2,
+  ACCEPT: 3,
+  DROP: 4,
+} as const;
+
+export const SourcePort = {
+  SPORT_FIXED: 0,
+  SPORT_KEEP: 1,
+  SPORT_HASH: 2,
+} as const;
+
+export const TraceMagic = {
+  TRACE_MAGIC_0: 1936094574,
+  TRACE_MAGIC_1: 1852140577,
+} as const;
+
+export const TraceSlot = {
+  TRACE_MAGIC_SLOT_0: 0,
+  TRACE_MAGIC_SLOT_1: 1,
+  TRACE_OUTCOME_SLOT: 2,
+  TRACE_RULE_SLOT: 3,
+} as const;
+
+/** Byte offsets and sizes of the structs of bpf/abi.h. */
+export const layout = {
+  addressMatch: {
+    size: 40,
+    fields: {
+      value: { offset: 0, size: 16 },
+      mask: { offset: 16, size: 16 },
+      set: { offset: 32, size: 4 },
+      negate: { offset: 36, size: 4 },
+    },
+  },
+  attachment: {
+    size: 64,
+    fields: {
+      name: { offset: 0, size: 64 },
+    },
+  },
+  attachmentKey: {
+    size: 16,
+    fields: {
+      netnsInode: { offset: 0, size: 8 },
+      ifindex: { offset: 8, size: 4 },
+      direction: { offset: 12, size: 4 },
+    },
+  },
+  control: {
+    size: 4,
+    fields: {
+      activeSlot: { offset: 0, size: 4 },
+    },
+  },
+  counter: {
+    size: 16,
+    fields: {
+      packets: { offset: 0, size: 8 },
+      bytes: { offset: 8, size: 8 },
+    },
+  },
+  flow: {
+    size: 40,
+    fields: {
+      saddr: { offset: 0, size: 16 },
+      daddr: { offset: 16, size: 16 },
+      sport: { offset: 32, size: 2 },
+      dport: { offset: 34, size: 2 },
+      transport: { offset: 36, size: 1 },
+      family: { offset: 37, size: 1 },
+      zero: { offset: 38, size: 2 },
+    },
+  },
+  portMatch: {
+    size: 12,
+    fields: {
+      first: { offset: 0, size: 2 },
+      last: { offset: 2, size: 2 },
+      negate: { offset: 4, size: 2 },
+      zero: { offset: 6, size: 2 },
+      set: { offset: 8, size: 4 },
+    },
+  },
+  rule: {
+    size: 152,
+    fields: {
+      kind: { offset: 0, size: 4 },
+      counter: { offset: 4, size: 4 },
+      saddr: { offset: 8, size: 40 },
+      daddr: { offset: 48, size: 40 },
+      sport: { offset: 88, size: 12 },
+      dport: { offset: 100, size: 12 },
+      port: { offset: 112, size: 12 },
+      allow: { offset: 124, size: 12 },
+      families: { offset: 136, size: 1 },
+      transport: { offset: 137, size: 1 },
+      otherTransport: { offset: 138, size: 1 },
+      carrierSportKind: { offset: 139, size: 1 },
+      carrierDport: { offset: 140, size: 2 },
+      carrierSportFirst: { offset: 142, size: 2 },
+      carrierSportLast: { offset: 144, size: 2 },
+      zero: { offset: 146, size: 6 },
+    },
+  },
+  setKey: {
+    size: 24,
+    fields: {
+      prefixLength: { offset: 0, size: 4 },
+      set: { offset: 4, size: 4 },
+      member: { offset: 8, size: 16 },
+    },
+  },
+} as const;

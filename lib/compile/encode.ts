@@ -1,0 +1,145 @@
+/** Rules to the bytes of `struct sfunnel_rule`. Pure: no kernel, no addon. */
+import { prefixBytes } from "../rules/address.ts";
+import type {
+  Action,
+  AddressMatch,
+  CarrierSourcePort,
+  Family as FamilyName,
+  PortMatch,
+  PortRange,
+  Rule,
+  Transport,
+} from "../rules/types.ts";
+import { Family, layout, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Record } from "./record.ts";
+import { portPrefixes, type SetWriter } from "./sets.ts";
+
+const IP_PROTOCOL: { readonly [name in Transport]: number } = { tcp: 6, udp: 17 };
+const ADDRESS_BYTES = 16;
+const ANY_PORT: PortMatch = { negate: false, ranges: [{ first: 0, last: 65535 }] };
+
+/** Rules of one direction, ready to be published. */
+export interface RuleList {
+  /** Number of `struct sfunnel_rule` in `bytes`, at least 1: an empty list is its end mark. */
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
+function families(family: FamilyName | undefined): number {
+  if (family === "ip") return Family.IPV4;
+  if (family === "ip6") return Family.IPV6;
+  return Family.IPV4 | Family.IPV6;
+}
+
+/** The first `length` bits set. */
+function maskBytes(length: number): Uint8Array {
+  const mask = new Uint8Array(ADDRESS_BYTES);
+  for (let bit = 0; bit < length; bit++) {
+    mask[bit >> 3] = (mask[bit >> 3] ?? 0) | (0x80 >> (bit & 7));
+  }
+  return mask;
+}
+
+function encodeAddress(record: Record, match: AddressMatch, family: FamilyName, sets: SetWriter) {
+  const { fields } = layout.addressMatch;
+  const prefixes = match.prefixes.map((prefix) => prefixBytes(prefix, family));
+  const [only] = prefixes;
+  if (prefixes.length === 1 && only) {
+    record.setBytes(fields.value, only.address);
+    record.setBytes(fields.mask, maskBytes(only.length));
+  } else {
+    record.set(
+      fields.set,
+      sets.add(prefixes.map(({ address, length }) => ({ bytes: address, length }))),
+    );
+  }
+  record.set(fields.negate, Number(match.negate));
+}
+
+function encodePorts(record: Record, match: PortMatch, sets: SetWriter) {
+  const { fields } = layout.portMatch;
+  const [only] = match.ranges;
+  if (match.ranges.length === 1 && only) {
+    record.set(fields.first, only.first);
+    record.set(fields.last, only.last);
+  } else {
+    record.set(fields.set, sets.add(match.ranges.flatMap(portPrefixes)));
+  }
+  record.set(fields.negate, Number(match.negate));
+}
+
+function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
+  const { fields } = layout.rule;
+  switch (sport.kind) {
+    case "fixed":
+      record.set(fields.carrierSportKind, SourcePort.SPORT_FIXED);
+      record.set(fields.carrierSportFirst, sport.port);
+      break;
+    case "keep":
+      record.set(fields.carrierSportKind, SourcePort.SPORT_KEEP);
+      break;
+    case "range":
+      record.set(fields.carrierSportKind, SourcePort.SPORT_HASH);
+      record.set(fields.carrierSportFirst, sport.first);
+      record.set(fields.carrierSportLast, sport.last);
+  }
+}
+
+/** `translate` and `every` never get here: assertSupported refuses them. */
+function encodeAction(record: Record, action: Action, sets: SetWriter) {
+  const { fields } = layout.rule;
+  let allow: readonly PortRange[] | undefined;
+  switch (action.kind) {
+    case "accept":
+      record.set(fields.kind, RuleKind.ACCEPT);
+      break;
+    case "drop":
+      record.set(fields.kind, RuleKind.DROP);
+      break;
+    case "funnel":
+      record.set(fields.kind, RuleKind.FUNNEL_ENCAP);
+      record.set(fields.otherTransport, IP_PROTOCOL[action.over]);
+      record.set(fields.carrierDport, action.dport);
+      if (action.mode === "encap") encodeSourcePort(record, action.sport);
+      break;
+    case "unfunnel":
+      record.set(fields.kind, RuleKind.UNFUNNEL_DECAP);
+      record.set(fields.otherTransport, IP_PROTOCOL[action.inner]);
+      allow = action.allow;
+  }
+  const ports = allow ? { negate: false, ranges: allow } : ANY_PORT;
+  encodePorts(record.inner(fields.allow), ports, sets);
+}
+
+function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter) {
+  const { fields } = layout.rule;
+  const { match } = rule;
+  record.set(fields.counter, counter);
+  record.set(fields.transport, IP_PROTOCOL[match.transport]);
+  record.set(fields.families, families(match.family));
+  encodePorts(record.inner(fields.sport), match.sport ?? ANY_PORT, sets);
+  encodePorts(record.inner(fields.dport), match.dport ?? ANY_PORT, sets);
+  encodePorts(record.inner(fields.port), match.port ?? ANY_PORT, sets);
+  for (const side of ["saddr", "daddr"] as const) {
+    const addresses = match[side];
+    if (addresses && match.family) {
+      encodeAddress(record.inner(fields[side]), addresses, match.family, sets);
+    }
+  }
+  encodeAction(record, rule.action, sets);
+}
+
+/** `counters[i]` is the counter of rule `i`; new sets go to `sets`. */
+export function encodeRules(
+  rules: readonly Rule[],
+  counters: readonly number[],
+  sets: SetWriter,
+): RuleList {
+  const { size } = layout.rule;
+  const count = Math.max(1, rules.length);
+  const bytes = new Uint8Array(count * size);
+  for (const [index, rule] of rules.entries()) {
+    encodeRule(new Record(bytes, index * size), rule, counters[index] ?? 0, sets);
+  }
+  return { count, bytes };
+}

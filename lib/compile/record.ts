@@ -1,0 +1,43 @@
+/** Writes the structs of bpf/abi.h, field by field, in the byte order of this machine. */
+
+export const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/** Where a field lies, as abi.gen.ts tells it. */
+export interface Field {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** One struct inside a buffer of many. */
+export class Record {
+  readonly #view: DataView;
+  readonly #start: number;
+
+  constructor(buffer: Uint8Array, start: number) {
+    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+    this.#start = start;
+  }
+
+  set(field: Field, value: number): void {
+    const at = this.#start + field.offset;
+    if (field.size === 1) this.#view.setUint8(at, value);
+    else if (field.size === 2) this.#view.setUint16(at, value, LITTLE_ENDIAN);
+    else this.#view.setUint32(at, value, LITTLE_ENDIAN);
+  }
+
+  setBig(field: Field, value: bigint): void {
+    this.#view.setBigUint64(this.#start + field.offset, value, LITTLE_ENDIAN);
+  }
+
+  /** Bytes as they are: addresses and names have no byte order of their own. */
+  setBytes(field: Field, bytes: Uint8Array): void {
+    const at = this.#view.byteOffset + this.#start + field.offset;
+    new Uint8Array(this.#view.buffer, at, field.size).set(bytes);
+  }
+
+  /** The struct that lies inside this one at `field`. */
+  inner(field: Field): Record {
+    const buffer = new Uint8Array(this.#view.buffer, this.#view.byteOffset, this.#view.byteLength);
+    return new Record(buffer, this.#start + field.offset);
+  }
+}

@@ -1,0 +1,18 @@
+export { LimitError, limits } from "./compile/limits.ts";
+export { type OutcomeName, outcomeNames } from "./compile/outcomes.ts";
+export { NotSupportedError } from "./compile/supported.ts";
+export {
+  ClosedError,
+  type ErrorCode,
+  type ErrorDetails,
+  KernelError,
+  OptionError,
+  SfunnelError,
+} from "./errors.ts";
+export { DeviceError, NetnsError } from "./native/failure.ts";
+export * from "./rules/index.ts";
+export { Attachment } from "./runtime/attachment.ts";
+export { Funnel, type FunnelRuleset } from "./runtime/funnel.ts";
+export type { AttachOptions } from "./runtime/options.ts";
+export type { Counter, DirectionStats, RuleStats, Stats } from "./runtime/stats.ts";
+export type { TestRunResult } from "./runtime/test-run.ts";

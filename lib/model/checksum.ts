@@ -1,0 +1,80 @@
+/** The Internet checksum: sums after RFC 1071, incremental updates after RFC 1624. */
+
+import type { Addresses } from "./frame.ts";
+
+/** Folds carries back in until 16 bits are left ("end-around carry", RFC 1071 section 1). */
+function fold(sum: number): number {
+  let folded = sum;
+  while (folded > 0xffff) {
+    folded = (folded % 0x10000) + Math.floor(folded / 0x10000);
+  }
+  return folded;
+}
+
+/** Ones' complement of a 16-bit word. */
+function complement(word: number): number {
+  return 0xffff - word;
+}
+
+/** The 16-bit big-endian words of `bytes`; an odd last byte is padded with zero (RFC 1071). */
+function* words(bytes: Uint8Array): Generator<number> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const even = bytes.length - (bytes.length % 2);
+  for (let offset = 0; offset < even; offset += 2) {
+    yield view.getUint16(offset);
+  }
+  if (even < bytes.length) {
+    yield view.getUint8(even) << 8;
+  }
+}
+
+/**
+ * Ones' complement sum of the parts laid end to end (RFC 1071). Over bytes that hold a right
+ * checksum it is 0xffff. Only the last part may have an odd length.
+ */
+export function onesComplementSum(...parts: readonly Uint8Array[]): number {
+  let sum = 0;
+  for (const part of parts) {
+    for (const word of words(part)) {
+      sum += word;
+    }
+  }
+  return fold(sum);
+}
+
+/** `sum` less `amount`, both ones' complement sums. */
+export function subtractSum(sum: number, amount: number): number {
+  return fold(sum + complement(amount));
+}
+
+/** The checksum field that goes with a sum. */
+export function checksumOfSum(sum: number): number {
+  return complement(sum);
+}
+
+/**
+ * Checksum field after the bytes `before` became `after`, without a look at any other byte:
+ * HC' = ~(~HC + ~m + m'), RFC 1624 equation 3. A checksum that was wrong stays wrong by the
+ * same amount, so damage is not hidden from the receiver.
+ */
+export function updateChecksum(checksum: number, before: Uint8Array, after: Uint8Array): number {
+  let sum = complement(checksum);
+  for (const word of words(before)) {
+    sum += complement(word);
+  }
+  for (const word of words(after)) {
+    sum += word;
+  }
+  return complement(fold(sum));
+}
+
+/** What TCP and UDP sum besides their own bytes over IPv4 (RFC 9293 section 3.1, RFC 768). */
+export function pseudoHeader(addresses: Addresses, protocol: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(12);
+  bytes.set(addresses.source, 0);
+  bytes.set(addresses.destination, 4);
+  const view = new DataView(bytes.buffer);
+  view.setUint8(9, protocol);
+  view.setUint16(10, length);
+  return bytes;
+}

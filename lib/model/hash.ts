@@ -1,0 +1,49 @@
+/**
+ * The hash that spreads flows over a range of carrier source ports. It has to be the same here
+ * and in the kernel program, cheap there, and stable: all packets of a flow must look like one
+ * connection to the load balancer.
+ */
+
+import type { CarrierSourcePort } from "../rules/types.ts";
+import { type Flow, PROTOCOL, viewOf } from "./frame.ts";
+
+const SEED = 0x9e3779b9;
+const MULTIPLIER = 0x85ebca6b;
+
+function addressWords(address: Uint8Array): number[] {
+  const view = viewOf(address);
+  return [0, 4, 8, 12].map((offset) => view.getUint32(offset));
+}
+
+/** 32-bit hash (unsigned) of a flow, as it is before it is funneled. */
+export function flowHash(flow: Flow): number {
+  const words = [
+    ...addressWords(flow.saddr),
+    ...addressWords(flow.daddr),
+    (flow.sport << 16) | flow.dport,
+    PROTOCOL[flow.transport],
+  ];
+  let hash = SEED;
+  for (const word of words) {
+    hash = Math.imul(hash ^ word, MULTIPLIER);
+    // A product carries only upwards; this brings the high bits back down for the next one.
+    hash ^= hash >>> 15;
+  }
+  return hash >>> 0;
+}
+
+/** The source port that the carrier of a flow shows. */
+export function carrierSourcePort(sport: CarrierSourcePort, flow: Flow): number {
+  switch (sport.kind) {
+    case "fixed":
+      return sport.port;
+    case "keep":
+      return flow.sport;
+    case "range": {
+      const ports = sport.last - sport.first + 1;
+      // By multiplication rather than by modulus: no division in the kernel, and the hash's
+      // high bits, its best mixed ones, decide. Below 2^48, so exact in a double.
+      return sport.first + Math.floor((flowHash(flow) * ports) / 2 ** 32);
+    }
+  }
+}

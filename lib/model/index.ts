@@ -1,0 +1,8 @@
+/**
+ * `sfunnel/model`: what the rules do to a packet, in plain TypeScript. It is written from the
+ * wire format, not from the BPF program, so that each can be tested against the other.
+ */
+
+export type { Direction, Ruleset } from "../rules/types.ts";
+export { OUTCOMES, type Outcome } from "./outcome.ts";
+export { type SimulateOptions, type Simulation, simulate } from "./simulate.ts";

@@ -1,0 +1,37 @@
+/**
+ * What can become of a packet: one name for each counter of the kernel program, in the order
+ * of `enum sfunnel_outcome` in bpf/abi.h.
+ */
+export const OUTCOMES = [
+  /** No rule matched; passed untouched. */
+  "no_match",
+  /** A carrier was pushed. */
+  "funneled",
+  /** A carrier was removed. */
+  "unfunneled",
+  /** Passed untouched by an accept rule. */
+  "accepted",
+  /** Dropped by a drop rule. */
+  "dropped",
+  /** Not IPv4; passed untouched. */
+  "not_ipv4",
+  /** IPv4, but neither TCP nor UDP; passed untouched. */
+  "not_tcp_udp",
+  /** Fragment offset or MF set, the first fragment included; passed untouched. */
+  "fragment",
+  /** A header is cut short or its lengths contradict the frame; passed untouched. */
+  "malformed",
+  /** An unfunnel rule matched, but this is no carrier (a real connection); passed untouched. */
+  "not_carrier",
+  /** A carrier for an inner port that the rule does not allow; dropped. */
+  "not_allowed",
+  /** With a carrier the packet would be longer than IPv4 (here) or the MTU (kernel) allows; dropped. */
+  "too_big",
+  /** Kernel only: a segmentation-offload packet that a carrier would make unsegmentable; dropped. */
+  "gso",
+  /** Kernel only: a helper failed after the packet was changed; dropped. */
+  "failed",
+] as const;
+
+/** Name of what became of a packet. Every packet ends in exactly one. */
+export type Outcome = (typeof OUTCOMES)[number];

@@ -1,0 +1,235 @@
+/**
+ * The one door to the addon: what C++ offers, typed. C++ returns values or a
+ * {@link NativeFailure}; words and policy are made on this side. No descriptor crosses here:
+ * each native object owns its own and gives them back in `close()`, at gc, or when its
+ * environment (process or worker) ends, whichever comes first.
+ */
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { SfunnelError } from "../errors.ts";
+
+/** A system call that failed: positive errno, which step it was, the verifier's log if any. */
+export interface NativeFailure {
+  readonly errno: number;
+  /** The step in words, e.g. "load", "create clsact", "enter network namespace". */
+  readonly step: string;
+  /** What libbpf and the verifier printed during a load, its tail; absent where they did not. */
+  readonly log?: string;
+}
+
+/** 0 is ingress, 1 is egress, as in bpf/abi.h. */
+export type NativeDirection = 0 | 1;
+
+export interface NativeDevice {
+  readonly ifindex: number;
+  readonly name: string;
+  /** Bytes. */
+  readonly mtu: number;
+  /** ARPHRD_* of the device: 1 is Ethernet. */
+  readonly type: number;
+}
+
+/** One tc filter on the clsact (or ingress) hook; only the kind "bpf" has a program. */
+export interface NativeFilter {
+  readonly direction: NativeDirection;
+  readonly kind: string;
+  /** Ours are in chain 0. */
+  readonly chain: number;
+  readonly priority: number;
+  readonly handle: number;
+  /** TCA_BPF_NAME; empty for other kinds. */
+  readonly name: string;
+  /** TCA_BPF_ID; 0 for other kinds. */
+  readonly programId: number;
+}
+
+/** What stands on the clsact hook of a device. */
+export interface NativeQdisc {
+  /** "clsact", "ingress", or "" where there is none. */
+  readonly kind: string;
+  readonly filters: readonly NativeFilter[];
+}
+
+export interface NativeTestRun {
+  /** The program's return code as a signed integer (TC_ACT_UNSPEC is -1). */
+  readonly verdict: number;
+  readonly frame: Uint8Array;
+  /** The five words of skb->cb afterwards. */
+  readonly cb: Uint32Array;
+  /** Mean nanoseconds a run, as the kernel measured. */
+  readonly duration: number;
+}
+
+/**
+ * A loaded object: its maps and both programs. A promise never rejects: it resolves with what
+ * was asked for, or with a failure. A wrong type of an argument throws TypeError at once; a
+ * number out of range, or bytes of another length than the map's entries have, RangeError.
+ * Bytes are copied before the call returns. After close(): failure EBADF.
+ */
+export interface NativeObject {
+  /** Kernel ids of [ingress program, egress program]; zeros after close(). */
+  programIds(): readonly [number, number];
+  /** Writes `count` entries; keys and values are packed one after the other. */
+  update(
+    map: string,
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+  ): Promise<NativeFailure | undefined>;
+  /** Deletes `count` keys; a key that is not there is no failure. */
+  remove(map: string, keys: Uint8Array, count: number): Promise<NativeFailure | undefined>;
+  /**
+   * Reads `count` entries of an array map from index `first`. A per-CPU map yields, for each
+   * entry, one value a possible CPU, each padded to 8 bytes.
+   */
+  read(map: string, first: number, count: number): Promise<Uint8Array | NativeFailure>;
+  /** Makes a new inner array of `count` entries from `values` and puts it at outer[slot]. */
+  publish(
+    outer: string,
+    slot: number,
+    values: Uint8Array,
+    count: number,
+  ): Promise<NativeFailure | undefined>;
+  testRun(
+    direction: NativeDirection,
+    frame: Uint8Array,
+    cb: Uint32Array,
+    repeat: number,
+  ): Promise<NativeTestRun | NativeFailure>;
+  /**
+   * Attaches one program with tcx. `first`: ahead of what is there, else behind it. With
+   * `link` the attachment is a bpf_link and goes with this process; without, it stays with
+   * the device. `replace` is the id of a program attached without link that gives way in the
+   * same step (needs CAP_SYS_ADMIN), its position kept; 0 for none, and always 0 with `link`.
+   */
+  attachTcx(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+    first: boolean,
+    link: boolean,
+    replace: number,
+  ): Promise<NativeAttachment | NativeFailure>;
+  /**
+   * Attaches one program as a direct-action bpf filter on clsact, making the qdisc where there
+   * is none; replaces a filter with the same priority and handle. With `persist` it stays when
+   * this process ends; without, it goes when the attachment is collected, its environment ends
+   * or the process exits, but not when it is killed. Fails with EEXIST where egress is wanted
+   * and a qdisc "ingress" is in the way.
+   */
+  attachClsact(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+    priority: number,
+    handle: number,
+    persist: boolean,
+  ): Promise<NativeAttachment | NativeFailure>;
+  /** Frees all descriptors once pending calls are done. Idempotent. */
+  close(): void;
+}
+
+/** One program on one hook of one device. */
+export interface NativeAttachment {
+  /**
+   * Removes it (a device that has gone is no failure). On clsact the qdisc goes too if this
+   * attachment made it and no filter is left on it; a filter that has another program by now
+   * is left alone. Idempotent; may be tried again after a failure.
+   */
+  detach(): Promise<NativeFailure | undefined>;
+  /**
+   * Gives the descriptors back now instead of at gc. What was attached to stay with its device
+   * stays; what goes with the process goes.
+   */
+  release(): void;
+}
+
+export interface NativeBinding {
+  readonly libbpfVersion: string;
+  /** How many values an entry of a per-CPU map has. */
+  readonly possibleCpus: number;
+  /** Whether tc programs may call the helper of this number (enum bpf_func_id). */
+  hasHelper(helper: number): Promise<boolean | NativeFailure>;
+  /**
+   * Loads the object. Before the load, `limits` sets max_entries of maps, and `constants` the
+   * value of `const volatile` variables, by name.
+   */
+  load(
+    object: Uint8Array,
+    limits: Readonly<Record<string, number>>,
+    constants?: Readonly<Record<string, number>>,
+  ): Promise<NativeObject | NativeFailure>;
+  /** `netns` is a path such as /run/netns/blue; "" is the caller's own, here and below. */
+  device(netns: string, name: string): Promise<NativeDevice | NativeFailure>;
+  devices(netns: string): Promise<readonly NativeDevice[] | NativeFailure>;
+  /** Inode number of the namespace; fails with EINVAL on a path that is no network namespace. */
+  netnsInode(netns: string): Promise<bigint | NativeFailure>;
+  /** Ids of the programs on the tcx hook in the order in which they run. */
+  tcxPrograms(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+  ): Promise<readonly number[] | NativeFailure>;
+  qdisc(netns: string, ifindex: number): Promise<NativeQdisc | NativeFailure>;
+  /** Name and map ids of a program (needs CAP_SYS_ADMIN). */
+  program(
+    id: number,
+  ): Promise<{ readonly name: string; readonly mapIds: readonly number[] } | NativeFailure>;
+  /**
+   * Name of a map, and its value at a key if it has one (needs CAP_SYS_ADMIN). A key of
+   * another length than the map's has none.
+   */
+  lookup(
+    mapId: number,
+    key: Uint8Array,
+  ): Promise<{ readonly name: string; readonly value?: Uint8Array } | NativeFailure>;
+  /** Removes a program that was attached to tcx without a link, or detaches its link, by id. */
+  detachTcx(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+    programId: number,
+  ): Promise<NativeFailure | undefined>;
+  /** Removes the bpf filter with exactly this priority and handle; fails with ENOENT if there is none. */
+  detachClsact(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+    priority: number,
+    handle: number,
+  ): Promise<NativeFailure | undefined>;
+}
+
+export function isFailure(value: unknown): value is NativeFailure {
+  return typeof value === "object" && value !== null && "errno" in value && "step" in value;
+}
+
+/** Both lib/native/ and dist/native/ lie two levels below the package. */
+const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Where the build puts the compiled BPF program. */
+export const objectPath = fileURLToPath(new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url));
+
+let loaded: NativeBinding | undefined;
+
+/** Loads the addon on first use, so that the pure parts work where it does not exist. */
+export function binding(): NativeBinding {
+  if (loaded === undefined) {
+    try {
+      const load = createRequire(import.meta.url)("node-gyp-build") as (
+        root: string,
+      ) => NativeBinding;
+      loaded = load(packageRoot);
+    } catch (cause) {
+      throw new SfunnelError("SFUNNEL_ADDON", "the native addon of sfunnel could not be loaded", {
+        operation: "load addon",
+        hint:
+          process.platform === "linux"
+            ? "on Debian: apt-get install libbpf1; where no prebuilt addon fits, build it with npm rebuild sfunnel (needs libbpf-dev and a C++ compiler)"
+            : `attaching needs Linux, this is ${process.platform}; parsing, checking and sfunnel/model work everywhere`,
+        cause,
+      });
+    }
+  }
+  return loaded;
+}

@@ -1,0 +1,187 @@
+/**
+ * The rules in the kernel: which slot is in force, which counters and sets belong to whom.
+ * Every packet sees the old rules or the new ones, never a mixture.
+ */
+import { Direction as DirectionIndex, Limit, layout } from "../compile/abi.gen.ts";
+import { encodeRules, type RuleList } from "../compile/encode.ts";
+import { assertWithin, limits } from "../compile/limits.ts";
+import { Record } from "../compile/record.ts";
+import { SetWriter } from "../compile/sets.ts";
+import { isFailure, type NativeFailure, type NativeObject } from "../native/binding.ts";
+import { errorOf, NEEDS } from "../native/failure.ts";
+import { formatRule } from "../rules/format.ts";
+import type { Direction, Rule } from "../rules/types.ts";
+
+/** Both lists, as they are in force. */
+export interface Lists {
+  readonly ingress: readonly Rule[];
+  readonly egress: readonly Rule[];
+}
+
+export const directions: readonly Direction[] = ["ingress", "egress"];
+
+/** Index of a direction in the maps. */
+export function directionIndex(direction: Direction): 0 | 1 {
+  return direction === "ingress" ? DirectionIndex.INGRESS : DirectionIndex.EGRESS;
+}
+
+/** A rule that is the same text in the same direction keeps its counter. */
+class Counters {
+  readonly #byRule = new Map<string, number>();
+  readonly #free: number[];
+
+  constructor(size: number) {
+    this.#free = Array.from({ length: size }, (_, index) => size - 1 - index);
+  }
+
+  /** Counters for new lists: kept where the rule stays, fresh ones elsewhere. */
+  assign(lists: Lists): {
+    readonly numbers: { readonly [direction in Direction]: readonly number[] };
+    readonly fresh: readonly number[];
+    /** Makes the assignment final, and gives back the counters of rules that have gone. */
+    commit(): void;
+    /** Gives the fresh counters back. */
+    revert(): void;
+  } {
+    const next = new Map<string, number>();
+    const fresh: number[] = [];
+    const numbers = { ingress: [] as number[], egress: [] as number[] };
+    for (const direction of directions) {
+      for (const rule of lists[direction]) {
+        let key = `${direction} ${formatRule(rule)}`;
+        // The same rule twice in one list: the second never matches, but has its own counter.
+        while (next.has(key)) key += " again";
+        let number = this.#byRule.get(key);
+        if (number === undefined) {
+          // Twice the largest ruleset fits, so there is always one.
+          number = this.#free.pop() as number;
+          fresh.push(number);
+        }
+        next.set(key, number);
+        numbers[direction].push(number);
+      }
+    }
+    return {
+      numbers,
+      fresh,
+      commit: () => {
+        for (const [key, number] of this.#byRule) {
+          if (!next.has(key)) this.#free.push(number);
+        }
+        this.#byRule.clear();
+        for (const [key, number] of next) this.#byRule.set(key, number);
+      },
+      revert: () => {
+        this.#free.push(...fresh);
+      },
+    };
+  }
+}
+
+/** Throws the error of a failed native call. */
+export function check(result: NativeFailure | undefined, operation: string): void {
+  if (isFailure(result)) throw errorOf(result, operation, NEEDS.load ?? []);
+}
+
+function numberKeys(numbers: readonly number[]): Uint8Array {
+  return new Uint8Array(Uint32Array.from(numbers).buffer);
+}
+
+export class RuleTables {
+  readonly #object: NativeObject;
+  /** Possible CPUs: a per-CPU value is written for all of them at once. */
+  readonly #cpus: number;
+  readonly #counters = new Counters(Limit.MAX_COUNTERS);
+  #activeSlot = 0;
+  #nextSet = 1;
+  #setKeys: Uint8Array = new Uint8Array(0);
+  #lists: Lists = { ingress: [], egress: [] };
+  #numbers: { readonly [direction in Direction]: readonly number[] } = { ingress: [], egress: [] };
+
+  constructor(object: NativeObject, cpus: number) {
+    this.#object = object;
+    this.#cpus = cpus;
+  }
+
+  get lists(): Lists {
+    return this.#lists;
+  }
+
+  /** Counter of each rule in force. */
+  counterNumbers(direction: Direction): readonly number[] {
+    return this.#numbers[direction];
+  }
+
+  /**
+   * Puts new lists in force in one step. When it throws, the old ones are in force.
+   * Throws LimitError, or KernelError if the kernel has no room.
+   */
+  async replace(lists: Lists, operation: string): Promise<void> {
+    for (const direction of directions) {
+      assertWithin(`${direction} rules`, limits.rules, lists[direction].length);
+    }
+    const counters = this.#counters.assign(lists);
+    const sets = new SetWriter(this.#nextSet);
+    const encoded = {
+      ingress: encodeRules(lists.ingress, counters.numbers.ingress, sets),
+      egress: encodeRules(lists.egress, counters.numbers.egress, sets),
+    };
+    const setKeys = sets.keys();
+    try {
+      assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
+      await this.#prepare(encoded, setKeys, sets.count, counters.fresh, operation);
+      await this.#flip(operation);
+    } catch (error) {
+      counters.revert();
+      // If this fails as well it costs memory until close, nothing else.
+      await this.#object.remove("sets", setKeys, sets.count);
+      throw error;
+    }
+
+    const oldSetKeys = this.#setKeys;
+    this.#nextSet = sets.nextSet;
+    this.#setKeys = setKeys;
+    this.#lists = lists;
+    this.#numbers = counters.numbers;
+    await this.#waitForPackets(operation);
+    counters.commit();
+    await this.#object.remove("sets", oldSetKeys, oldSetKeys.length / layout.setKey.size);
+  }
+
+  /** Fills everything that no packet looks at yet. */
+  async #prepare(
+    encoded: { readonly [direction in Direction]: RuleList },
+    setKeys: Uint8Array,
+    setCount: number,
+    freshCounters: readonly number[],
+    operation: string,
+  ): Promise<void> {
+    const object = this.#object;
+    check(await object.update("sets", setKeys, new Uint8Array(setCount * 4), setCount), operation);
+    const zeros = new Uint8Array(freshCounters.length * layout.counter.size * this.#cpus);
+    check(
+      await object.update("rule_counters", numberKeys(freshCounters), zeros, freshCounters.length),
+      operation,
+    );
+    for (const direction of directions) {
+      const place = (1 - this.#activeSlot) * DirectionIndex.DIRECTIONS + directionIndex(direction);
+      const { bytes, count } = encoded[direction];
+      check(await object.publish("rulesets", place, bytes, count), operation);
+    }
+  }
+
+  /** One store puts both new lists in force. */
+  async #flip(operation: string): Promise<void> {
+    const slot = 1 - this.#activeSlot;
+    const control = new Uint8Array(layout.control.size);
+    new Record(control, 0).set(layout.control.fields.activeSlot, slot);
+    check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
+    this.#activeSlot = slot;
+  }
+
+  /** Returns when no packet is under the old rules any more (see `rulesets` in bpf/maps.h). */
+  async #waitForPackets(operation: string): Promise<void> {
+    const { bytes, count } = encodeRules([], [], new SetWriter(0));
+    check(await this.#object.publish("rulesets", Limit.GRACE_PLACE, bytes, count), operation);
+  }
+}

@@ -1,0 +1,24 @@
+/* Attaches programs as direct-action bpf filters on clsact. */
+#pragma once
+
+#include <string>
+
+#include "attachment.h"
+#include "load.h"
+
+namespace sfunnel {
+
+struct ClsactPlace {
+    int ifindex;
+    Direction direction;
+    uint32_t priority;
+    uint32_t handle;
+};
+
+Result<AttachmentHandle> attachClsact(const Program &program, const std::string &netns,
+                                      const ClsactPlace &place, bool persist);
+
+/* Removes the filter with this priority and handle, in the namespace of the calling thread. */
+Result<Done> detachClsact(const ClsactPlace &place);
+
+} // namespace sfunnel

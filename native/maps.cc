@@ -1,0 +1,87 @@
+#include "maps.h"
+
+#include <linux/bpf.h>
+
+#include <cstring>
+
+namespace sfunnel {
+namespace {
+
+/* Below this one call an entry is as good. */
+constexpr uint32_t worthABatch = 32;
+
+Result<Done> updateEach(int fd, const uint8_t *keys, size_t keySize, const uint8_t *values,
+                        size_t valueSize, uint32_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (bpf_map_update_elem(fd, keys + i * keySize, values + i * valueSize, BPF_ANY) != 0) {
+            return lastError("write map");
+        }
+    }
+    return Done{};
+}
+
+} // namespace
+
+Result<Done> updateMap(const Map &map, const Bytes &keys, const Bytes &values, uint32_t count) {
+    if (count >= worthABatch) {
+        uint32_t written = count;
+        LIBBPF_OPTS(bpf_map_batch_opts, options);
+        if (bpf_map_update_batch(map.fd.get(), keys.data(), values.data(), &written, &options) ==
+            0) {
+            return Done{};
+        }
+        /*
+         * Kernels before 5.6 know no batch, and many a map type learned it later. Which errno
+         * says so varies (EINVAL, ENOTSUPP); a real cause comes up again entry by entry.
+         */
+    }
+    return updateEach(map.fd.get(), keys.data(), map.keySize, values.data(), map.valueSize, count);
+}
+
+Result<Done> removeFromMap(const Map &map, const Bytes &keys, uint32_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (bpf_map_delete_elem(map.fd.get(), keys.data() + i * map.keySize) != 0 &&
+            errno != ENOENT) {
+            return lastError("delete from map");
+        }
+    }
+    return Done{};
+}
+
+Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count) {
+    Bytes values(map.valueSize * count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t key = first + i;
+        if (bpf_map_lookup_elem(map.fd.get(), &key, values.data() + i * map.valueSize) != 0) {
+            return lastError("read map");
+        }
+    }
+    return values;
+}
+
+Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count) {
+    uint32_t valueSize = static_cast<uint32_t>(values.size() / count);
+    /* With this flag (5.10) arrays of other lengths than the template's fit in the outer map. */
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP);
+    Map inner{Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "sfunnel_rules", sizeof(uint32_t), valueSize,
+                                count, &options)),
+              BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), valueSize, count};
+    if (!inner.fd.valid()) {
+        return lastError("create inner map");
+    }
+    Bytes keys(sizeof(uint32_t) * count);
+    for (uint32_t i = 0; i < count; i++) {
+        std::memcpy(keys.data() + sizeof(i) * i, &i, sizeof(i));
+    }
+    Result<Done> filled = updateMap(inner, keys, values, count);
+    if (failed(filled)) {
+        return filled;
+    }
+    int fd = inner.fd.get();
+    if (bpf_map_update_elem(outer.fd.get(), &slot, &fd, BPF_ANY) != 0) {
+        return lastError("publish inner map");
+    }
+    return Done{};
+}
+
+} // namespace sfunnel

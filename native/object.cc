@@ -1,0 +1,224 @@
+#include "object.h"
+
+#include <climits>
+
+#include "attach_clsact.h"
+#include "attach_tcx.h"
+#include "instance.h"
+#include "maps.h"
+#include "netns.h"
+#include "promise.h"
+#include "testrun.h"
+
+namespace sfunnel {
+namespace {
+
+void checkLength(const Args &args, const char *name, const Bytes &bytes, size_t size,
+                 uint32_t count) {
+    /* No overflow: size is less than 2^32 times the number of CPUs. */
+    if (bytes.size() != size * count) {
+        args.badRange(std::string(name) + " must be " + std::to_string(count) + " times " +
+                      std::to_string(size) + " bytes, not " + std::to_string(bytes.size()));
+    }
+}
+
+class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
+  public:
+    /* Called from JavaScript, through `constructor`, it makes one that is already closed. */
+    using ObjectWrap::ObjectWrap;
+
+    static Napi::Function define(Napi::Env env) {
+        return DefineClass(
+            env, "NativeObject",
+            {
+                InstanceMethod<&LoadedObject::programIds>("programIds", napi_default_method),
+                InstanceMethod<&LoadedObject::update>("update", napi_default_method),
+                InstanceMethod<&LoadedObject::remove>("remove", napi_default_method),
+                InstanceMethod<&LoadedObject::read>("read", napi_default_method),
+                InstanceMethod<&LoadedObject::publish>("publish", napi_default_method),
+                InstanceMethod<&LoadedObject::testRun>("testRun", napi_default_method),
+                InstanceMethod<&LoadedObject::attachTcx>("attachTcx", napi_default_method),
+                InstanceMethod<&LoadedObject::attachClsact>("attachClsact", napi_default_method),
+                InstanceMethod<&LoadedObject::close>("close", napi_default_method),
+            });
+    }
+
+    void hold(std::shared_ptr<const Loaded> loaded) {
+        loaded_ = std::move(loaded);
+    }
+
+  private:
+    using Info = const Napi::CallbackInfo &;
+
+    Napi::Value programIds(Info info) {
+        Napi::Array ids = Napi::Array::New(info.Env(), 2);
+        for (uint32_t i = 0; i < 2; i++) {
+            ids.Set(i, Napi::Number::New(info.Env(), loaded_ ? loaded_->programs[i].id : 0));
+        }
+        return ids;
+    }
+
+    Napi::Value update(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "map");
+        Bytes keys = args.bytes(1, "keys");
+        Bytes values = args.bytes(2, "values");
+        uint32_t count = args.uint32(3, "count");
+        const Map *map = find(name);
+        if (map == nullptr) {
+            return withoutMap(info, name);
+        }
+        checkLength(args, "keys", keys, map->keySize, count);
+        checkLength(args, "values", values, map->valueSize, count);
+        return onMap<Done>(info, map,
+                           [keys = std::move(keys), values = std::move(values),
+                            count](const Map &map) { return updateMap(map, keys, values, count); });
+    }
+
+    Napi::Value remove(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "map");
+        Bytes keys = args.bytes(1, "keys");
+        uint32_t count = args.uint32(2, "count");
+        const Map *map = find(name);
+        if (map == nullptr) {
+            return withoutMap(info, name);
+        }
+        checkLength(args, "keys", keys, map->keySize, count);
+        return onMap<Done>(info, map, [keys = std::move(keys), count](const Map &map) {
+            return removeFromMap(map, keys, count);
+        });
+    }
+
+    Napi::Value read(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "map");
+        uint32_t first = args.uint32(1, "first");
+        uint32_t count = args.uint32(2, "count");
+        const Map *map = find(name);
+        if (map == nullptr) {
+            return withoutMap(info, name);
+        }
+        if (map->type != BPF_MAP_TYPE_ARRAY && map->type != BPF_MAP_TYPE_PERCPU_ARRAY) {
+            args.badRange(name + " is not an array");
+        }
+        if (uint64_t{first} + count > map->maxEntries) {
+            args.badRange(name + " has " + std::to_string(map->maxEntries) + " entries");
+        }
+        return onMap<Bytes>(
+            info, map, [first, count](const Map &map) { return readArray(map, first, count); });
+    }
+
+    Napi::Value publish(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "outer");
+        uint32_t slot = args.uint32(1, "slot");
+        Bytes values = args.bytes(2, "values");
+        uint32_t count = args.uint32(3, "count", 1);
+        if (values.empty() || values.size() % count != 0) {
+            args.badRange("values must be " + std::to_string(count) + " entries of one size, not " +
+                          std::to_string(values.size()) + " bytes");
+        }
+        const Map *outer = find(name);
+        if (outer == nullptr) {
+            return withoutMap(info, name);
+        }
+        if (outer->type != BPF_MAP_TYPE_ARRAY_OF_MAPS) {
+            args.badRange(name + " is not an array of maps");
+        }
+        if (slot >= outer->maxEntries) {
+            args.badRange(name + " has " + std::to_string(outer->maxEntries) + " slots");
+        }
+        return onMap<Done>(info, outer, [slot, values = std::move(values), count](const Map &map) {
+            return publishArray(map, slot, values, count);
+        });
+    }
+
+    Napi::Value testRun(Info info) {
+        Args args(info);
+        Direction direction = args.direction(0);
+        Bytes frame = args.bytes(1, "frame");
+        std::vector<uint32_t> words = args.words(2, "cb");
+        uint32_t repeat = args.uint32(3, "repeat", 1, INT_MAX);
+        ControlBlock cb;
+        if (words.size() != cb.size()) {
+            args.badRange("cb must be 5 words");
+        }
+        std::copy(words.begin(), words.end(), cb.begin());
+        return onLoaded<TestRun>(
+            info, "test run",
+            [direction, frame = std::move(frame), cb, repeat](const Loaded &loaded) {
+                return sfunnel::testRun(loaded.program(direction), frame, cb, repeat);
+            });
+    }
+
+    Napi::Value attachTcx(Info info) {
+        Args args(info);
+        std::string netns = args.string(0, "netns");
+        TcxPlace place{args.ifindex(1), args.direction(2), args.boolean(3, "first"),
+                       args.boolean(4, "link"), args.uint32(5, "replace")};
+        if (place.link && place.replace != 0) {
+            args.badRange("replace must be 0 with link");
+        }
+        return onLoaded<AttachmentHandle>(info, "attach tcx", [netns, place](const Loaded &loaded) {
+            return sfunnel::attachTcx(loaded.program(place.direction), netns, place);
+        });
+    }
+
+    Napi::Value attachClsact(Info info) {
+        Args args(info);
+        std::string netns = args.string(0, "netns");
+        ClsactPlace place{args.ifindex(1), args.direction(2),
+                          args.uint32(3, "priority", 1, UINT16_MAX), args.uint32(4, "handle", 1)};
+        bool persist = args.boolean(5, "persist");
+        return onLoaded<AttachmentHandle>(
+            info, "attach clsact", [netns, place, persist](const Loaded &loaded) {
+                return sfunnel::attachClsact(loaded.program(place.direction), netns, place,
+                                             persist);
+            });
+    }
+
+    void close(Info) {
+        loaded_.reset();
+    }
+
+    /* Null where there is none by this name, or this is closed. */
+    const Map *find(const std::string &name) const {
+        return loaded_ ? loaded_->map(name) : nullptr;
+    }
+
+    Napi::Value withoutMap(Info info, const std::string &name) const {
+        return failedPromise(info.Env(), Failure{loaded_ ? ENOENT : EBADF, "find map " + name});
+    }
+
+    /* The work holds the descriptors: close() meanwhile does no harm. */
+    template <typename T, typename Work> Napi::Value onMap(Info info, const Map *map, Work work) {
+        return run<T>(info.Env(),
+                      [loaded = loaded_, map, work = std::move(work)] { return work(*map); });
+    }
+
+    template <typename T, typename Work>
+    Napi::Value onLoaded(Info info, const char *step, Work work) {
+        if (!loaded_) {
+            return failedPromise(info.Env(), Failure{EBADF, step});
+        }
+        return run<T>(info.Env(),
+                      [loaded = loaded_, work = std::move(work)] { return work(*loaded); });
+    }
+
+    std::shared_ptr<const Loaded> loaded_;
+};
+
+} // namespace
+
+Napi::Value toJs(Napi::Env env, std::shared_ptr<const Loaded> &&loaded) {
+    Napi::Object object = instance(env).object.New({});
+    LoadedObject::Unwrap(object)->hold(std::move(loaded));
+    return object;
+}
+
+Napi::Function defineObject(Napi::Env env) {
+    return LoadedObject::define(env);
+}
+
+} // namespace sfunnel

@@ -1,0 +1,86 @@
+// npm run setup: from a bare Debian to a built checkout. Uses nothing but Node itself, because
+// nothing else is there yet. Each step says what it does, and is skipped when it is done.
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Debian packages, and what each is for. */
+const PACKAGES = {
+  clang: "compiles the BPF program",
+  "clang-format": "checks the format of C and C++",
+  bpftool: "reads the program's BTF",
+  "libbpf-dev": "the addon links to libbpf",
+  "g++": "compiles the addon",
+  make: "node-gyp",
+  python3: "node-gyp",
+  iproute2: "tests make namespaces with it",
+  iptables: "tests put NAT in between",
+  conntrack: "tests look at the NAT's connections",
+  ethtool: "tests read offload settings",
+  tcpdump: "tests look at what is on the wire",
+  "util-linux": "tests drop capabilities with setpriv",
+};
+
+function run(command, args, options = {}) {
+  execFileSync(command, args, { cwd: root, stdio: "inherit", ...options });
+}
+
+function missingPackages() {
+  return Object.keys(PACKAGES).filter((name) => {
+    const query = spawnSync("dpkg-query", ["-W", "-f=${db:Status-Status}", name], {
+      encoding: "utf8",
+    });
+    return query.stdout !== "installed";
+  });
+}
+
+function installPackages() {
+  if (spawnSync("dpkg-query", ["--version"]).error) {
+    console.log(
+      `setup: this is not Debian; see that these are installed: ${Object.keys(PACKAGES).join(", ")}`,
+    );
+    return;
+  }
+  const missing = missingPackages();
+  if (missing.length === 0) {
+    console.log("setup: system packages are installed");
+    return;
+  }
+  for (const name of missing) console.log(`setup: installing ${name} (${PACKAGES[name]})`);
+  if (process.getuid() !== 0) {
+    console.error(
+      `setup: run as root, or install them yourself: apt-get install ${missing.join(" ")}`,
+    );
+    process.exit(1);
+  }
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  run("apt-get", ["update", "-qq"], { env });
+  run("apt-get", ["install", "-qq", "-y", "--no-install-recommends", ...missing], { env });
+}
+
+function installNodeModules() {
+  const lock = createHash("sha256")
+    .update(readFileSync(join(root, "package-lock.json")))
+    .digest("hex");
+  const stamp = join(root, "node_modules/.sfunnel-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) {
+    console.log("setup: node_modules is up to date");
+    return;
+  }
+  console.log("setup: npm ci");
+  run("npm", ["ci", "--ignore-scripts", "--loglevel=error"]);
+  writeFileSync(stamp, lock);
+}
+
+export async function setup() {
+  installPackages();
+  installNodeModules();
+  const { build } = await import("./build.mjs");
+  build();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setup();

@@ -1,0 +1,50 @@
+/** The generators have to reach every corner, or what compares with them proves little. */
+
+import { expect, it } from "vitest";
+import { OUTCOMES, type Outcome, simulate } from "../../../lib/model/index.ts";
+import { formatRules } from "../../../lib/rules/format.ts";
+import { parseRules } from "../../../lib/rules/parse.ts";
+import { randomFrame, randomRuleset } from "../../support/arbitrary-frames.ts";
+import { seededRandom } from "../../support/random.ts";
+
+it("reach every outcome of the model that a frame of this size can have, and not seldom", () => {
+  const random = seededRandom(1);
+  const counts = new Map<Outcome, number>(OUTCOMES.map((outcome) => [outcome, 0]));
+  for (let rulesets = 0; rulesets < 200; rulesets += 1) {
+    const ruleset = randomRuleset(random);
+    for (let frames = 0; frames < 50; frames += 1) {
+      const direction = random.chance(50) ? "egress" : "ingress";
+      const { outcome } = simulate(ruleset, randomFrame(random), { direction });
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    }
+  }
+  const seldom = [...counts].filter(([, count]) => count < 50).map(([outcome]) => outcome);
+  expect(seldom).toEqual(["too_big", "gso", "failed"]);
+});
+
+it("say the same for the same seed", () => {
+  const [one, other] = [seededRandom(7), seededRandom(7)];
+  expect(randomRuleset(one)).toEqual(randomRuleset(other));
+  for (let index = 0; index < 20; index += 1) {
+    expect(randomFrame(one)).toEqual(randomFrame(other));
+  }
+});
+
+it("make frames that BPF_PROG_TEST_RUN takes", () => {
+  const random = seededRandom(2);
+  for (let index = 0; index < 5000; index += 1) {
+    const { length } = randomFrame(random);
+    expect(length).toBeGreaterThanOrEqual(14);
+    expect(length).toBeLessThanOrEqual(1700);
+  }
+});
+
+it("make rules as canonical as the parser's", () => {
+  const random = seededRandom(3);
+  for (let index = 0; index < 200; index += 1) {
+    const { ingress = [], egress = [] } = randomRuleset(random);
+    for (const rules of [ingress, egress]) {
+      expect(parseRules(formatRules(rules))).toEqual(rules);
+    }
+  }
+});
