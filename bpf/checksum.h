@@ -108,4 +108,108 @@ static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 lengt
     return 0;
 }
 
+/* The checksum field of a TCP or UDP header, or -1. */
+static __always_inline int read_l4_checksum(struct packet *packet) {
+    __u32 place = packet->flow.transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+                                                        : offsetof(struct udphdr, check);
+    __u16 *checksum = header_at(packet->skb, packet->l4_offset + place, sizeof(*checksum));
+
+    return checksum ? *checksum : -1;
+}
+
+/*
+ * Was the field a seed (CHECKSUM_PARTIAL)? No helper tells, but adjust_l4_checksum has treated
+ * a seed and a checksum differently. Where the difference was nothing (the addresses sum to 0),
+ * the seed itself is known: by now it is that of the pseudo header without addresses.
+ */
+static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference, __u32 pseudo) {
+    __u16 as_checksum = checksum_of(sum_add((__u16)~before, difference));
+
+    if (sum_fold(difference) == 0 || sum_fold(difference) == 0xffff)
+        return after == sum_fold(pseudo);
+    return after != as_checksum && !(after == 0xffff && as_checksum == 0);
+}
+
+/* bpf_skb_adjust_room works behind the 20 fixed bytes of an IPv4 header. */
+#define ROOM_OFFSET (ETH_HLEN + sizeof(struct iphdr))
+
+/* Lengths are masked to powers of two, the one kind of bound that every verifier follows. */
+#define LIFTED_SPACE 128
+
+/*
+ * Turns a seed into the checksum, and CHECKSUM_PARTIAL into CHECKSUM_NONE.
+ *
+ * A packet must not leave us as CHECKSUM_PARTIAL: NAT behind us (in the namespace at the other
+ * end of a veth) would take the carrier's checksum for the seed and spoil it, and a device that
+ * finds the checksum by parsing headers would fill in the carrier's instead of ours.
+ *
+ * There is no helper for that either. But skb_postpull_rcsum, since 4.5, gives up
+ * CHECKSUM_PARTIAL when what is pulled from the front reaches past the place where summing was
+ * to start; so that many bytes are lifted out and put back.
+ */
+static __noinline int complete_checksum(struct __sk_buff *skb, __u32 l4_offset, __u32 l4_length,
+                                        __u32 transport) {
+    __u32 checksum_offset = l4_offset + (transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+                                                                  : offsetof(struct udphdr, check));
+    __u32 lifted = l4_offset + 2, frame_length = skb->len, zero = 0, sum = 0;
+    struct sum_buffer *buffer;
+    __u16 checksum;
+
+    if (sum_bytes(skb, l4_offset, l4_length, &sum))
+        return -1;
+    checksum = udp_checksum_of(sum);
+    if (bpf_skb_store_bytes(skb, checksum_offset, &checksum, sizeof(checksum), 0))
+        return -1;
+
+    buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    if (!buffer)
+        return -1;
+    barrier_var(lifted);
+    lifted &= LIFTED_SPACE - 1;
+    if (lifted == 0)
+        return -1;
+    /* A short packet is lengthened for the time, so that there is enough to lift. */
+    if (frame_length < ROOM_OFFSET + LIFTED_SPACE &&
+        bpf_skb_change_tail(skb, ROOM_OFFSET + LIFTED_SPACE, 0))
+        return -1;
+    if (bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
+        bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0) ||
+        bpf_skb_adjust_room(skb, lifted, BPF_ADJ_ROOM_NET, 0) ||
+        bpf_skb_store_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted, 0))
+        return -1;
+    if (frame_length < ROOM_OFFSET + LIFTED_SPACE)
+        return bpf_skb_change_tail(skb, frame_length, 0);
+    return 0;
+}
+
+/*
+ * Makes the checksum of the flow what it is with both addresses zero, complete in the packet,
+ * and gives the sum of all that will lie under the carrier. A checksum that is right makes
+ * header and payload sum to the complement of its pseudo header, so the payload need not be
+ * looked at (local checksum offload); one that was wrong stays wrong, the carrier's with it.
+ * Without a checksum (UDP, 0) the payload must be summed.
+ */
+static __always_inline int settle_inner_checksum(struct packet *packet, __u32 *sum) {
+    __u8 transport = packet->flow.transport;
+    __u32 difference = ~sum_addresses(&packet->flow);
+    __u32 pseudo = sum_pseudo(transport, packet->l4_length);
+    int before = read_l4_checksum(packet), after;
+
+    if (before < 0)
+        return -1;
+    if (transport == IPPROTO_UDP && before == 0) {
+        *sum = 0;
+        return sum_bytes(packet->skb, packet->l4_offset, packet->l4_length, sum);
+    }
+    if (adjust_l4_checksum(packet->skb, packet->l4_offset, transport, difference))
+        return -1;
+    after = read_l4_checksum(packet);
+    if (after < 0)
+        return -1;
+    *sum = ~pseudo;
+    if (!was_seed(before, after, difference, pseudo))
+        return 0;
+    return complete_checksum(packet->skb, packet->l4_offset, packet->l4_length, transport);
+}
+
 #endif

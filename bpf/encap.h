@@ -20,9 +20,6 @@
 
 /* The kernel's own errno, which user space never sees as such. */
 #define ENOTSUPP 524
-#ifndef EALREADY
-#define EALREADY 114
-#endif
 
 /* The 13th and 14th byte of a TCP header as one word: data offset, reserved, flags. */
 static __always_inline __u16 *offset_and_flags(struct tcphdr *tcp) {
@@ -83,27 +80,6 @@ static __always_inline int rewrite_ip(struct packet *packet, __u8 protocol, __u3
     return 0;
 }
 
-/*
- * The sum of all that lies under the carrier. An inner checksum that is, or under
- * CHECKSUM_PARTIAL will be, right for zero addresses makes header and payload sum to the
- * complement of that pseudo header, so the payload need not be looked at (local checksum
- * offload). Only without an inner checksum it must.
- */
-static __always_inline int sum_inner(struct packet *packet, __u32 *sum) {
-    if (packet->flow.transport == IPPROTO_UDP) {
-        struct udphdr *udp = header_at(packet->skb, packet->l4_offset, sizeof(*udp));
-
-        if (!udp)
-            return -1;
-        if (udp->check == 0) {
-            *sum = 0;
-            return sum_bytes(packet->skb, packet->l4_offset, packet->l4_length, sum);
-        }
-    }
-    *sum = ~sum_pseudo(packet->flow.transport, packet->l4_length);
-    return 0;
-}
-
 /* Writes the carrier at `header` and gives the sum of its bytes, checksum included. */
 static __always_inline __u32 write_tcp_carrier(struct tcphdr *tcp, __u16 sport, __u16 dport,
                                                __u32 sum) {
@@ -136,12 +112,10 @@ static __always_inline __u32 write_udp_carrier(struct udphdr *udp, __u16 sport, 
 }
 
 /*
- * bpf_skb_adjust_room works behind the 20 fixed bytes of an IPv4 header, also where options
- * follow. These two carry the options over the room that was made there, and over the carrier
- * that is removed there. All lengths are multiples of 4, so no sum changes.
+ * The room lies behind the 20 fixed bytes, also where options follow. These two carry the
+ * options over the room that was made, and over the carrier that is removed. All lengths are
+ * multiples of 4, so no sum changes.
  */
-#define IP_OPTIONS_OFFSET (ETH_HLEN + sizeof(struct iphdr))
-/* Lengths are masked to powers of two, the one kind of bound that every verifier follows. */
 #define OPTIONS_SPACE 64
 #define CARRIER_SPACE 32
 
@@ -152,9 +126,9 @@ static __noinline int options_before_room(struct __sk_buff *skb, __u32 length, _
     length &= OPTIONS_SPACE - 1;
     if (length == 0)
         return 0;
-    if (bpf_skb_load_bytes(skb, IP_OPTIONS_OFFSET + room, options, length))
+    if (bpf_skb_load_bytes(skb, ROOM_OFFSET + room, options, length))
         return -1;
-    return bpf_skb_store_bytes(skb, IP_OPTIONS_OFFSET, options, length, 0);
+    return bpf_skb_store_bytes(skb, ROOM_OFFSET, options, length, 0);
 }
 
 static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length, __u32 size) {
@@ -167,25 +141,11 @@ static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length
     size &= CARRIER_SPACE - 1;
     if (length == 0 || size == 0)
         return 0;
-    if (bpf_skb_load_bytes(skb, IP_OPTIONS_OFFSET, options, length) ||
-        bpf_skb_load_bytes(skb, IP_OPTIONS_OFFSET + length, carrier, size) ||
-        bpf_skb_store_bytes(skb, IP_OPTIONS_OFFSET, carrier, size, 0))
+    if (bpf_skb_load_bytes(skb, ROOM_OFFSET, options, length) ||
+        bpf_skb_load_bytes(skb, ROOM_OFFSET + length, carrier, size) ||
+        bpf_skb_store_bytes(skb, ROOM_OFFSET, carrier, size, 0))
         return -1;
-    return bpf_skb_store_bytes(skb, IP_OPTIONS_OFFSET + size, options, length, 0);
-}
-
-/*
- * Makes room between the IP header and what follows. The encapsulation flags mark the packet,
- * so that devices which find the checksum by parsing headers leave it to the kernel; a packet
- * that is marked already is refused with EALREADY and grown without them.
- */
-static __always_inline long grow(struct __sk_buff *skb, __u32 size) {
-    long error = bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET,
-                                     BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP);
-
-    if (error == -EALREADY)
-        error = bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0);
-    return error;
+    return bpf_skb_store_bytes(skb, ROOM_OFFSET + size, options, length, 0);
 }
 
 static __always_inline enum sfunnel_outcome push_carrier(struct packet *packet,
@@ -205,11 +165,9 @@ static __always_inline enum sfunnel_outcome push_carrier(struct packet *packet,
     if (skb->gso_size)
         return SFUNNEL_GSO;
 
-    if (sum_inner(packet, &sum))
+    if (settle_inner_checksum(packet, &sum))
         return SFUNNEL_FAILED;
-    if (adjust_l4_checksum(skb, packet->l4_offset, packet->flow.transport, ~addresses))
-        return SFUNNEL_FAILED;
-    error = grow(skb, size);
+    error = bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0);
     if (error)
         return error == -ENOTSUPP ? SFUNNEL_TOO_BIG : SFUNNEL_FAILED;
 

@@ -62,7 +62,7 @@ Result<Done> setConstant(bpf_object *object, const std::string &name, uint32_t v
         if (name != btf__name_by_offset(types, type->name_off)) {
             continue;
         }
-        if (variable->offset + variable->size > section.size) {
+        if (variable->offset > section.size || variable->size > section.size - variable->offset) {
             return Failure{EINVAL, std::move(step)};
         }
         uint8_t narrow = static_cast<uint8_t>(value);

@@ -61,15 +61,6 @@ export function build() {
   step(bpfObject, filesIn("bpf", [".h", ".c"]), () => compileBpf("bpf/sfunnel.bpf.c", bpfObject));
   generateAbi(bpfObject, join(root, "lib/compile/abi.gen.ts"));
 
-  for (const fixture of filesIn("test/fixtures", [".bpf.c"])) {
-    const object = join(
-      root,
-      "build/fixtures",
-      `${fixture.split("/").at(-1).replace(/\.c$/, ".o")}`,
-    );
-    step(object, [fixture, ...headers], () => compileBpf(fixture, object));
-  }
-
   const native = [...filesIn("native", [".cc", ".h"]), join(root, "binding.gyp")];
   step(addon, native, () =>
     run("npx", [
@@ -79,6 +70,16 @@ export function build() {
       "--loglevel=warn",
     ]),
   );
+
+  // Behind the addon: node-gyp rebuild empties build/.
+  for (const fixture of filesIn("test/fixtures", [".bpf.c"])) {
+    const object = join(
+      root,
+      "build/fixtures",
+      `${fixture.split("/").at(-1).replace(/\.c$/, ".o")}`,
+    );
+    step(object, [fixture, ...headers], () => compileBpf(fixture, object));
+  }
 
   step(
     join(root, "dist/index.js"),

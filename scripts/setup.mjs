@@ -31,7 +31,7 @@ function run(command, args, options = {}) {
 
 function missingPackages() {
   return Object.keys(PACKAGES).filter((name) => {
-    const query = spawnSync("dpkg-query", ["-W", "-f=${db:Status-Status}", name], {
+    const query = spawnSync("dpkg-query", ["-W", "-f=\${db:Status-Status}", name], {
       encoding: "utf8",
     });
     return query.stdout !== "installed";

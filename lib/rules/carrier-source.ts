@@ -51,11 +51,17 @@ export function everyProblem(range: PortRange, every: number): RuleProblem | und
   return {
     reason: "every-too-fast",
     problem:
-      `the range comes round in ${round} seconds (${ports} ports, ${every} seconds each), ` +
+      `the range comes round in ${round} seconds (${count(ports, "port")}, ` +
+      `${count(every, "second")} each), ` +
       `but must take longer than ${SYN_SENT_SECONDS}, the SYN_SENT timeout of conntrack, ` +
       "or a carrier meets its own old entry",
-    expected: `at least ${slowest}s on each of the ${ports} ports, or at least ${widest} ports`,
+    expected: `at least ${slowest}s a port, or at least ${count(widest, "port")}`,
     found: formatDuration(every),
     hint: `take ${slowest}s or longer, or ${widest} ports or more`,
   };
+}
+
+/** "1 port", "2 ports" */
+function count(amount: number, noun: string): string {
+  return `${amount} ${noun}${amount === 1 ? "" : "s"}`;
 }

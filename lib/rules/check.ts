@@ -1,7 +1,7 @@
 import { formatPrefix, parsePrefix } from "./address.ts";
 import { Comparison, coversMatch, decidesBefore } from "./cover.ts";
 import { writeMatch } from "./format.ts";
-import { type LocatedRule, readRules } from "./parse.ts";
+import { type RulePlaces, readRules } from "./parse.ts";
 import { formatPorts } from "./ports.ts";
 import { quoteText } from "./quote.ts";
 import { describeProblem, RuleError, type RuleErrorReason, type RulePlace } from "./rule-error.ts";
@@ -85,18 +85,13 @@ export function formatDiagnostic(diagnostic: RuleDiagnostic): string {
 interface CheckedRule {
   readonly rule: Rule;
   readonly index: number;
-  readonly places?: LocatedRule["places"] & { readonly start: number };
+  readonly places?: RulePlaces;
 }
 
 function checkText(text: string): RuleDiagnostic[] {
   const source = new Source(text);
   const { rules, errors } = readRules(source);
-  const located = rules.map(({ rule, index, offset, places }) => ({
-    rule,
-    index,
-    places: { ...places, start: offset },
-  }));
-  return [...errors.map(errorDiagnostic), ...warnings(located, source)];
+  return [...errors.map(errorDiagnostic), ...warnings(rules, source)];
 }
 
 function checkData(input: unknown): RuleDiagnostic[] {

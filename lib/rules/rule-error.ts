@@ -1,6 +1,6 @@
 import { SfunnelError } from "../errors.ts";
 
-/** What is wrong with a rule, as a stable word for programs. Documented in docs of `checkRules`. */
+/** What is wrong with a rule, as a stable word for programs. */
 export type RuleErrorReason =
   /** A token that cannot stand where it stands, a misspelt word included. */
   | "unexpected"

@@ -1,4 +1,11 @@
-import { addressBits, distinctPrefixes, PREFIX_WORDS, parsePrefix } from "./address.ts";
+import {
+  type AddressProblem,
+  addressBits,
+  distinctPrefixes,
+  familyOf,
+  parseAddress,
+  parsePrefix,
+} from "./address.ts";
 import { everyProblem, isEvery, LONGEST_EVERY } from "./carrier-source.ts";
 import { commentProblem } from "./comment.ts";
 import { deepFreeze } from "./freeze.ts";
@@ -171,23 +178,24 @@ function readPrefix(
   if (typeof address !== "string" || address.includes("/")) {
     throw wrong(`${path}.address`, "an address as a string", address, context, "bad-address");
   }
+  const notAnAddress = (read: AddressProblem) =>
+    failure(
+      `${path}.address`,
+      expectedButFound("bad-address", "an IPv4 or IPv6 address", quoteText(address), read.problem),
+      context,
+    );
   const whole = parsePrefix(address);
-  if ("problem" in whole && whole.problem === undefined) {
-    throw wrong(`${path}.address`, "an IPv4 or IPv6 address", address, context, "bad-address");
+  if ("problem" in whole && parseAddress(address) === undefined) {
+    throw notAnAddress(whole);
   }
-  const bits = addressBits(address.includes(":") ? "ip6" : "ip");
+  const bits = addressBits(familyOf(address));
   if (typeof length !== "number" || !Number.isInteger(length) || length < 0 || length > bits) {
     const expected = `a prefix length (0 to ${bits})`;
     throw wrong(`${path}.length`, expected, length, context, "bad-address");
   }
   const parsed = parsePrefix(`${address}/${length}`);
   if ("problem" in parsed) {
-    const { problem } = parsed;
-    throw failure(
-      `${path}.address`,
-      expectedButFound("bad-address", PREFIX_WORDS, quoteText(address), problem),
-      context,
-    );
+    throw notAnAddress(parsed);
   }
   if (family !== undefined && parsed.family !== family) {
     const expected = family === "ip" ? "an IPv4 address" : "an IPv6 address";
