@@ -31,10 +31,8 @@ function run(command, args, options = {}) {
 
 function missingPackages() {
   return Object.keys(PACKAGES).filter((name) => {
-    const query = spawnSync("dpkg-query", ["-W", "-f=\${db:Status-Status}", name], {
-      encoding: "utf8",
-    });
-    return query.stdout !== "installed";
+    const query = spawnSync("dpkg-query", ["--status", name], { encoding: "utf8" });
+    return !/^Status: install ok installed$/m.test(query.stdout ?? "");
   });
 }
 

@@ -3,15 +3,15 @@ import { assertSupported } from "../compile/supported.ts";
 import { ClosedError, SfunnelError } from "../errors.ts";
 import { binding, isFailure, type NativeObject, objectPath } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
+import { checkOptionNames } from "../rules/options.ts";
 import { parseRules } from "../rules/parse.ts";
 import type { Direction, Rule, Ruleset } from "../rules/types.ts";
-import { validateRules } from "../rules/validate.ts";
+import { normaliseRules } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
 import { type Hooked, hookOn, unhook } from "./hook.ts";
 import {
   type AttachOptions,
   assertDeviceName,
-  assertKnown,
   resolveAttachOptions,
   resolveDirection,
 } from "./options.ts";
@@ -24,15 +24,14 @@ import { type TestRunResult, testRun } from "./test-run.ts";
 const LOOP_HELPER = 181;
 
 function resolveList(rules: unknown, direction: Direction): readonly Rule[] {
-  const list = typeof rules === "string" ? parseRules(rules) : (rules ?? []);
-  validateRules(list);
+  const list = typeof rules === "string" ? parseRules(rules) : normaliseRules(rules ?? []);
   assertSupported(list, direction);
   return list;
 }
 
 /** Checks everything before anything is loaded. */
 function resolveLists(ruleset: unknown, operation: string): Lists {
-  assertKnown(ruleset, directions, operation);
+  checkOptionNames(operation, ruleset, directions);
   return {
     ingress: resolveList(ruleset.ingress, "ingress"),
     egress: resolveList(ruleset.egress, "egress"),

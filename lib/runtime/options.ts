@@ -3,6 +3,7 @@
 import { Limit } from "../compile/abi.gen.ts";
 import { OptionError } from "../errors.ts";
 import { nearestWord } from "../rules/nearest.ts";
+import { checkOptionNames } from "../rules/options.ts";
 import type { Direction } from "../rules/types.ts";
 
 /** How to attach. */
@@ -37,28 +38,6 @@ export type ResolvedAttachOptions = Required<Omit<AttachOptions, "signal" | "net
   readonly netns: string;
 };
 
-/** Throws {@link OptionError} unless `options` is an object with none but these properties. */
-export function assertKnown(
-  options: unknown,
-  known: readonly string[],
-  operation: string,
-): asserts options is Readonly<Record<string, unknown>> {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new OptionError("options", `${operation}: expected an object of options`, {
-      operation,
-      hint: `it may have: ${known.join(", ")}`,
-    });
-  }
-  for (const option of Object.keys(options)) {
-    if (known.includes(option)) continue;
-    const nearest = nearestWord(option, known);
-    throw new OptionError(option, `${operation}: unknown option "${option}"`, {
-      operation,
-      hint: nearest ? `did you mean "${nearest}"?` : `there are: ${known.join(", ")}`,
-    });
-  }
-}
-
 function oneOf<const Choice extends string>(
   option: string,
   value: unknown,
@@ -87,7 +66,7 @@ function text(option: string, value: unknown, fallback: string, operation: strin
 
 /** "ingress" or "egress"; there is no default, a frame goes one way. */
 export function resolveDirection(options: unknown, operation: string): Direction {
-  assertKnown(options, ["direction"], operation);
+  checkOptionNames(operation, options, ["direction"]);
   if (options.direction === undefined) {
     throw new OptionError("direction", `${operation}: option "direction" is missing`, {
       operation,
@@ -100,11 +79,15 @@ export function resolveDirection(options: unknown, operation: string): Direction
 /** Throws {@link OptionError} for whatever is misspelt or out of range. */
 export function resolveAttachOptions(options: unknown): ResolvedAttachOptions {
   const operation = "attach";
-  assertKnown(
-    options,
-    ["direction", "netns", "hook", "order", "lifetime", "name", "signal"],
-    operation,
-  );
+  checkOptionNames(operation, options, [
+    "direction",
+    "netns",
+    "hook",
+    "order",
+    "lifetime",
+    "name",
+    "signal",
+  ]);
   const name = text("name", options.name, "default", operation);
   if (Buffer.byteLength(name) >= Limit.NAME_LENGTH) {
     throw new OptionError(
