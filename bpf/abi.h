@@ -26,6 +26,10 @@ enum sfunnel_limit {
     SFUNNEL_SLOTS = 2,
     /* Place in `rulesets` behind both slots of both directions. */
     SFUNNEL_GRACE_PLACE = 4,
+    /* Flows whose replies are remembered, unless the user asks for another number. */
+    SFUNNEL_DEFAULT_FLOWS = 65536,
+    /* Bytes of one entry of a text (see sfunnel_text). */
+    SFUNNEL_TEXT_CHUNK = 4096,
 };
 
 enum sfunnel_direction {
@@ -46,6 +50,10 @@ enum sfunnel_outcome {
     SFUNNEL_ACCEPTED,
     /* Dropped by a drop rule. */
     SFUNNEL_DROPPED,
+    /* A reply to a flow that came funneled: its carrier was pushed, turned round. */
+    SFUNNEL_REPLY_FUNNELED,
+    /* A reply to a flow that left funneled: its carrier was removed. */
+    SFUNNEL_REPLY_UNFUNNELED,
     /* Not IPv4; passed untouched. */
     SFUNNEL_NOT_IPV4,
     /* IPv4, but neither TCP nor UDP; passed untouched. */
@@ -58,6 +66,9 @@ enum sfunnel_outcome {
     SFUNNEL_NOT_CARRIER,
     /* A carrier for an inner port that the rule does not allow; dropped. */
     SFUNNEL_NOT_ALLOWED,
+    /* Two clients share an address and port, and no free port was found to tell them apart;
+       dropped. */
+    SFUNNEL_NO_FREE_PORT,
     /* With a carrier the packet would exceed the MTU or 65535 bytes; dropped. */
     SFUNNEL_TOO_BIG,
     /* A segmentation-offload packet that a carrier would make unsegmentable; dropped. */
@@ -157,9 +168,64 @@ struct sfunnel_counter {
     __u64 bytes; /* of the frame as it came, from its Ethernet header on */
 };
 
-/* What every CPU reads first: which of the two slots of `rulesets` is in force. */
+/* What replies at a hook may be: bits of sfunnel_control.replies. */
+enum sfunnel_reply_kind {
+    /* To be funneled: the opposite hook has an unfunnel rule. */
+    SFUNNEL_REPLY_TO_FUNNEL = 1,
+    /* To be unfunneled from TCP, from UDP: the opposite hook has such a funnel rule. */
+    SFUNNEL_REPLY_IN_TCP = 2,
+    SFUNNEL_REPLY_IN_UDP = 4,
+};
+
+/* What every CPU reads first. */
 struct sfunnel_control {
-    __u32 active_slot;
+    __u32 active_slot; /* which of the two slots of `rulesets` is in force */
+    /* By direction. A bit stays once it was set: flows outlive the rule that began them. */
+    __u32 replies[SFUNNEL_DIRECTIONS];
+    __u32 has_replies_only; /* whether `replies_only` holds anything */
+};
+
+/* A hook at which no rule is asked, because the interface was attached for the other direction. */
+struct sfunnel_hook {
+    __u32 ifindex;
+    __u32 direction;
+};
+
+/*
+ * A flow as its replies show it, at the hook where they come by: the one opposite to that of
+ * the rule, on the same interface.
+ */
+struct sfunnel_reply_key {
+    __u32 saddr[4]; /* network order */
+    __u32 daddr[4];
+    __u16 sport; /* host order */
+    __u16 dport;
+    __u8 transport;   /* IPPROTO_* of the flow itself, without carrier */
+    __u8 to_unfunnel; /* 0: replies are to be funneled; 1: they come funneled */
+    __u8 direction;
+    __u8 zero;
+    __u32 ifindex;
+};
+
+struct sfunnel_reply {
+    __u64 last_seen;     /* jiffies of the last packet that was not a reply */
+    __u16 carrier_sport; /* host order, as a reply shows it: the service port */
+    __u16 carrier_dport;
+    __u16 port; /* the client's own port; the key has another one where two clients collide */
+    __u8 carrier_transport;
+    __u8 zero;
+};
+
+/* Events of the reply table; the value indexes flow_counters. */
+enum sfunnel_flow_event {
+    SFUNNEL_FLOW_ADDED,
+    /* A client's port was replaced because another client had it. */
+    SFUNNEL_FLOW_REMAPPED,
+    /* A flow went on under another carrier. */
+    SFUNNEL_FLOW_MOVED,
+    /* The kernel had no room for an entry; the reply will not be known. */
+    SFUNNEL_FLOW_NOT_ADDED,
+    SFUNNEL_FLOW_EVENTS,
 };
 
 /* User side only: which attachment is whose, for a process that finds the program later. */
@@ -171,6 +237,11 @@ struct sfunnel_attachment_key {
 
 struct sfunnel_attachment {
     char name[SFUNNEL_NAME_LENGTH]; /* UTF-8, zero padded */
+};
+
+/* User side only: a piece of the text that tells a later process what these rules mean. */
+struct sfunnel_text_chunk {
+    char bytes[SFUNNEL_TEXT_CHUNK]; /* UTF-8; the last one of a text ends in at least one zero */
 };
 
 /*

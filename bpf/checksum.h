@@ -79,6 +79,39 @@ static __always_inline int adjust_l4_checksum(struct __sk_buff *skb, __u32 l4_of
                                BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
 }
 
+enum port_field {
+    PORT_SOURCE = 0, /* offset in bytes, in TCP and UDP alike */
+    PORT_DESTINATION = 2,
+};
+
+/*
+ * Puts another port into a TCP or UDP header. A port is no part of the pseudo header, so under
+ * CHECKSUM_PARTIAL the helper rightly leaves the seed alone. The old port is the upper half of
+ * `from_and_to`: a BPF function takes five arguments.
+ */
+static __noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transport,
+                                   enum port_field field, __u32 from_and_to) {
+    __u16 from = bpf_htons(from_and_to >> 16), to = bpf_htons(from_and_to & 0xffff);
+    __u32 place =
+        transport == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
+    __u64 flags = transport == IPPROTO_TCP ? sizeof(to) : sizeof(to) | BPF_F_MARK_MANGLED_0;
+
+    if (bpf_l4_csum_replace(skb, l4_offset + place, from, to, flags))
+        return -1;
+    return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), 0);
+}
+
+/*
+ * A length that is known to be 1 to `most`, a power of two, told to the verifier. Old ones (5.10)
+ * learn nothing from a comparison with 0, so the bound is made by arithmetic.
+ */
+static __always_inline __u32 bounded(__u32 length, __u32 most) {
+    length--;
+    barrier_var(length);
+    length &= most - 1;
+    return length + 1;
+}
+
 /* Sums a part of the packet, wherever its bytes lie. Only flows without a checksum need it. */
 static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
     __u32 zero = 0;
@@ -95,11 +128,9 @@ static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 lengt
         offset += SUM_CHUNK;
         length -= SUM_CHUNK;
     }
-    /* The compiler knows that less than a chunk is left, the verifier wants to be shown. */
-    barrier_var(length);
-    length &= SUM_CHUNK - 1;
     if (length == 0)
         return 0;
+    length = bounded(length, SUM_CHUNK);
     /* A last odd word is filled up with zeros (RFC 1071). */
     __builtin_memset(&buffer->bytes[length], 0, 4);
     if (bpf_skb_load_bytes(skb, offset, buffer->bytes, length))
@@ -133,7 +164,6 @@ static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference
 /* bpf_skb_adjust_room works behind the 20 fixed bytes of an IPv4 header. */
 #define ROOM_OFFSET (ETH_HLEN + sizeof(struct iphdr))
 
-/* Lengths are masked to powers of two, the one kind of bound that every verifier follows. */
 #define LIFTED_SPACE 128
 
 /*
@@ -164,10 +194,7 @@ static __noinline int complete_checksum(struct __sk_buff *skb, __u32 l4_offset, 
     buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
     if (!buffer)
         return -1;
-    barrier_var(lifted);
-    lifted &= LIFTED_SPACE - 1;
-    if (lifted == 0)
-        return -1;
+    lifted = bounded(lifted, LIFTED_SPACE);
     /* A short packet is lengthened for the time, so that there is enough to lift. */
     if (frame_length < ROOM_OFFSET + LIFTED_SPACE &&
         bpf_skb_change_tail(skb, ROOM_OFFSET + LIFTED_SPACE, 0))

@@ -11,9 +11,14 @@
 
 /*
  * bpf_loop came with 5.17. Its body is verified once instead of once a round, which takes the
- * load from a second to milliseconds. User space sets this after asking the kernel.
+ * load from a second to milliseconds. Kernels before 5.13 refuse even dead code that takes the
+ * address of a function, so for them the same source is compiled a second time without it.
  */
-const volatile bool has_loop_helper = false;
+#ifdef SFUNNEL_WITHOUT_LOOP_HELPER
+#define HAS_LOOP_HELPER 0
+#else
+#define HAS_LOOP_HELPER 1
+#endif
 
 #define SET_NUMBER_BITS 32
 #define ADDRESS_BITS 128
@@ -94,20 +99,15 @@ static long try_rule(__u32 index, struct search *search) {
     return 1;
 }
 
-static __always_inline struct sfunnel_rule *classify(const struct sfunnel_flow *flow,
-                                                     __u32 direction, __u32 *rule_index) {
+static __always_inline struct sfunnel_rule *classify(const struct sfunnel_flow *flow, __u32 list,
+                                                     __u32 *rule_index) {
     struct search search = {.flow = flow, .index = NO_RULE};
-    __u32 zero = 0, list;
-    struct sfunnel_control *active = bpf_map_lookup_elem(&control, &zero);
 
-    if (!active)
-        return NULL;
-    list = active->active_slot * SFUNNEL_DIRECTIONS + direction;
     search.rules = bpf_map_lookup_elem(&rulesets, &list);
     if (!search.rules)
         return NULL;
 
-    if (has_loop_helper) {
+    if (HAS_LOOP_HELPER) {
         bpf_loop(SFUNNEL_MAX_RULES, try_rule, &search, 0);
     } else {
         for (__u32 index = 0; index < SFUNNEL_MAX_RULES; index++)

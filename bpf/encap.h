@@ -10,6 +10,8 @@
 #include "abi.h"
 #include "checksum.h"
 #include "classify.h"
+#include "flows.h"
+#include "hash.h"
 #include "parse.h"
 
 /* The fixed fields of a TCP carrier, by which it is told from a real connection. */
@@ -28,25 +30,6 @@ static __always_inline __u16 *offset_and_flags(struct tcphdr *tcp) {
 
 static __always_inline __u32 carrier_size(__u8 transport) {
     return transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
-}
-
-/* Docs: wire format of `sport a-b`. The model computes the same. */
-static __always_inline __u32 flow_hash_word(__u32 hash, __u32 word) {
-    hash = (hash ^ word) * 0x85ebca6bU;
-    return hash ^ (hash >> 15);
-}
-
-static __always_inline __u32 flow_hash(const struct sfunnel_flow *flow) {
-    __u32 hash = 0x9e3779b9U;
-
-#pragma unroll
-    for (int word = 0; word < 4; word++)
-        hash = flow_hash_word(hash, bpf_ntohl(flow->saddr[word]));
-#pragma unroll
-    for (int word = 0; word < 4; word++)
-        hash = flow_hash_word(hash, bpf_ntohl(flow->daddr[word]));
-    hash = flow_hash_word(hash, (__u32)flow->sport << 16 | flow->dport);
-    return flow_hash_word(hash, flow->transport);
 }
 
 static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
@@ -113,8 +96,8 @@ static __always_inline __u32 write_udp_carrier(struct udphdr *udp, __u16 sport, 
 
 /*
  * The room lies behind the 20 fixed bytes, also where options follow. These two carry the
- * options over the room that was made, and over the carrier that is removed. All lengths are
- * multiples of 4, so no sum changes.
+ * options, of which there are some, over the room that was made, and over the carrier that is
+ * removed. All lengths are multiples of 4, so no sum changes.
  */
 #define OPTIONS_SPACE 64
 #define CARRIER_SPACE 32
@@ -122,10 +105,7 @@ static __always_inline __u32 write_udp_carrier(struct udphdr *udp, __u16 sport, 
 static __noinline int options_before_room(struct __sk_buff *skb, __u32 length, __u32 room) {
     __u8 options[OPTIONS_SPACE] = {};
 
-    barrier_var(length);
-    length &= OPTIONS_SPACE - 1;
-    if (length == 0)
-        return 0;
+    length = bounded(length, OPTIONS_SPACE);
     if (bpf_skb_load_bytes(skb, ROOM_OFFSET + room, options, length))
         return -1;
     return bpf_skb_store_bytes(skb, ROOM_OFFSET, options, length, 0);
@@ -135,12 +115,8 @@ static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length
     __u8 options[OPTIONS_SPACE] = {};
     __u8 carrier[CARRIER_SPACE] = {};
 
-    barrier_var(length);
-    barrier_var(size);
-    length &= OPTIONS_SPACE - 1;
-    size &= CARRIER_SPACE - 1;
-    if (length == 0 || size == 0)
-        return 0;
+    length = bounded(length, OPTIONS_SPACE);
+    size = bounded(size, CARRIER_SPACE);
     if (bpf_skb_load_bytes(skb, ROOM_OFFSET, options, length) ||
         bpf_skb_load_bytes(skb, ROOM_OFFSET + length, carrier, size) ||
         bpf_skb_store_bytes(skb, ROOM_OFFSET, carrier, size, 0))
@@ -148,14 +124,11 @@ static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length
     return bpf_skb_store_bytes(skb, ROOM_OFFSET + size, options, length, 0);
 }
 
-static __always_inline enum sfunnel_outcome push_carrier(struct packet *packet,
-                                                         const struct sfunnel_rule *rule) {
+/* Not inlined, as pop_carrier: one copy serves rules and replies. GO_ON where all went well. */
+static __noinline int push_carrier(struct packet *packet, const struct carrier *carrier) {
     struct __sk_buff *skb = packet->skb;
-    __u8 carrier = rule->other_transport;
-    __u32 size = carrier_size(carrier);
+    __u32 size = carrier_size(carrier->transport);
     __u32 length = size + packet->l4_length;
-    __u32 addresses = sum_addresses(&packet->flow);
-    __u16 sport = carrier_source_port(rule, &packet->flow);
     void *data, *header;
     __u32 sum;
     long error;
@@ -170,87 +143,93 @@ static __always_inline enum sfunnel_outcome push_carrier(struct packet *packet,
     error = bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0);
     if (error)
         return error == -ENOTSUPP ? SFUNNEL_TOO_BIG : SFUNNEL_FAILED;
-
     if (packet->options_length && options_before_room(skb, packet->options_length, size))
         return SFUNNEL_FAILED;
 
-    sum = sum_add(sum, sum_add(addresses, sum_pseudo(carrier, length)));
+    sum = sum_add(sum, sum_addresses(&packet->flow));
+    sum = sum_add(sum, sum_pseudo(carrier->transport, length));
     data = (void *)(long)skb->data;
     header = data + (packet->l4_offset & HEADER_OFFSET_MASK);
-    if (carrier == IPPROTO_TCP) {
+    if (carrier->transport == IPPROTO_TCP) {
         if (header + sizeof(struct tcphdr) > (void *)(long)skb->data_end)
             return SFUNNEL_FAILED;
-        sum = write_tcp_carrier(header, sport, rule->carrier_dport, sum);
+        sum = write_tcp_carrier(header, carrier->sport, carrier->dport, sum);
     } else {
         if (header + sizeof(struct udphdr) > (void *)(long)skb->data_end)
             return SFUNNEL_FAILED;
-        sum = write_udp_carrier(header, sport, rule->carrier_dport, length, sum);
+        sum = write_udp_carrier(header, carrier->sport, carrier->dport, length, sum);
     }
-    if (rewrite_ip(packet, carrier, packet->ip_length + size))
+    if (rewrite_ip(packet, carrier->transport, packet->ip_length + size))
         return SFUNNEL_FAILED;
     /* CHECKSUM_COMPLETE covers the new bytes as well; anything else ignores this. */
     if (packet->direction == SFUNNEL_INGRESS)
         bpf_csum_update(skb, sum);
-    return SFUNNEL_FUNNELED;
+    return GO_ON;
 }
 
-/* Does the packet, which came on the carrier's ports, carry anything? */
-static __always_inline enum sfunnel_outcome
-find_inner(struct packet *packet, const struct sfunnel_rule *rule, __u16 *inner_dport) {
+/* Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these. */
+static __always_inline bool has_carrier_fields(const struct packet *packet) {
+    struct tcphdr *tcp = header_at(packet->skb, packet->l4_offset, sizeof(*tcp));
+
+    return tcp && tcp->seq == bpf_htonl(CARRIER_SEQ) && tcp->ack_seq == bpf_htonl(CARRIER_ACK) &&
+           *offset_and_flags(tcp) == bpf_htons(CARRIER_OFFSET_AND_FLAGS) &&
+           tcp->window == bpf_htons(CARRIER_WINDOW);
+}
+
+/* What lies under a carrier. */
+struct inner {
+    struct sfunnel_flow flow;
+    bool begins; /* a TCP SYN without ACK */
+};
+
+/*
+ * Reads the header under the carrier as one of `transport`. Not a carrier if it cannot be one:
+ * under a UDP carrier, which has no fixed fields, the fitting lengths are all there is to see.
+ */
+static __noinline int find_inner(const struct packet *packet, __u32 transport,
+                                 struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport);
-    __u32 inner_length;
+    __u32 offset = packet->l4_offset + size, length;
+    struct sfunnel_flow *flow = &inner->flow;
 
     if (packet->l4_length < size)
         return SFUNNEL_NOT_CARRIER;
-    inner_length = packet->l4_length - size;
+    length = packet->l4_length - size;
 
-    if (packet->flow.transport == IPPROTO_TCP) {
-        struct tcphdr *tcp = header_at(packet->skb, packet->l4_offset, sizeof(*tcp));
+    *flow = packet->flow;
+    flow->transport = transport;
+    inner->begins = false;
+    if (transport == IPPROTO_TCP) {
+        struct tcphdr *tcp;
 
-        if (!tcp || tcp->seq != bpf_htonl(CARRIER_SEQ) || tcp->ack_seq != bpf_htonl(CARRIER_ACK) ||
-            *offset_and_flags(tcp) != bpf_htons(CARRIER_OFFSET_AND_FLAGS) ||
-            tcp->window != bpf_htons(CARRIER_WINDOW))
+        if (length < sizeof(*tcp))
             return SFUNNEL_NOT_CARRIER;
-    }
-
-    if (rule->other_transport == IPPROTO_TCP) {
-        struct tcphdr *inner;
-
-        if (inner_length < sizeof(*inner))
+        tcp = header_at(packet->skb, offset, sizeof(*tcp));
+        if (!tcp || tcp->doff < 5 || tcp->doff * 4U > length)
             return SFUNNEL_NOT_CARRIER;
-        inner = header_at(packet->skb, packet->l4_offset + size, sizeof(*inner));
-        if (!inner || inner->doff < 5 || inner->doff * 4U > inner_length)
-            return SFUNNEL_NOT_CARRIER;
-        *inner_dport = bpf_ntohs(inner->dest);
+        flow->sport = bpf_ntohs(tcp->source);
+        flow->dport = bpf_ntohs(tcp->dest);
+        inner->begins = tcp->syn && !tcp->ack;
     } else {
-        struct udphdr *inner;
+        struct udphdr *udp;
 
-        if (inner_length < sizeof(*inner))
+        if (length < sizeof(*udp))
             return SFUNNEL_NOT_CARRIER;
-        inner = header_at(packet->skb, packet->l4_offset + size, sizeof(*inner));
-        if (!inner || bpf_ntohs(inner->len) != inner_length)
+        udp = header_at(packet->skb, offset, sizeof(*udp));
+        if (!udp || bpf_ntohs(udp->len) != length)
             return SFUNNEL_NOT_CARRIER;
-        *inner_dport = bpf_ntohs(inner->dest);
+        flow->sport = bpf_ntohs(udp->source);
+        flow->dport = bpf_ntohs(udp->dest);
     }
     return GO_ON;
 }
 
-static __always_inline enum sfunnel_outcome pop_carrier(struct packet *packet,
-                                                        const struct sfunnel_rule *rule) {
+static __noinline int pop_carrier(struct packet *packet, __u32 inner) {
     struct __sk_buff *skb = packet->skb;
     __u32 size = carrier_size(packet->flow.transport);
-    __u8 inner = rule->other_transport;
-    enum sfunnel_outcome outcome;
-    __u16 inner_dport = 0;
 
-    outcome = find_inner(packet, rule, &inner_dport);
-    if (outcome != GO_ON)
-        return outcome;
-    if (!port_matches(&rule->allow, inner_dport))
-        return SFUNNEL_NOT_ALLOWED;
     if (skb->gso_size)
         return SFUNNEL_GSO;
-
     /* The addresses that count are those of now, behind any NAT. */
     if (adjust_l4_checksum(skb, packet->l4_offset + size, inner, sum_addresses(&packet->flow)))
         return SFUNNEL_FAILED;
@@ -260,7 +239,94 @@ static __always_inline enum sfunnel_outcome pop_carrier(struct packet *packet,
         return SFUNNEL_FAILED;
     if (rewrite_ip(packet, inner, packet->ip_length - size))
         return SFUNNEL_FAILED;
-    return SFUNNEL_UNFUNNELED;
+    return GO_ON;
+}
+
+/* A funnel rule has matched. */
+static __always_inline int funnel(struct packet *packet, const struct sfunnel_rule *rule) {
+    struct carrier carrier = {
+        .sport = carrier_source_port(rule, &packet->flow),
+        .dport = rule->carrier_dport,
+        .transport = rule->other_transport,
+    };
+    int outcome = push_carrier(packet, &carrier);
+
+    if (outcome != GO_ON)
+        return outcome;
+    remember_funneled(packet, &carrier);
+    return SFUNNEL_FUNNELED;
+}
+
+/* An unfunnel rule has matched the carrier, if it is one. */
+static __always_inline int unfunnel(struct packet *packet, const struct sfunnel_rule *rule) {
+    struct carrier carrier = {
+        .sport = packet->flow.sport,
+        .dport = packet->flow.dport,
+        .transport = packet->flow.transport,
+    };
+    __u32 offset = packet->l4_offset + carrier_size(carrier.transport);
+    struct inner inner;
+    __u16 port;
+    int outcome;
+
+    if (carrier.transport == IPPROTO_TCP && !has_carrier_fields(packet))
+        return SFUNNEL_NOT_CARRIER;
+    outcome = find_inner(packet, rule->other_transport, &inner);
+    if (outcome != GO_ON)
+        return outcome;
+    if (!port_matches(&rule->allow, inner.flow.dport))
+        return SFUNNEL_NOT_ALLOWED;
+
+    port = remember_unfunneled(packet, &inner.flow, &carrier, inner.begins);
+    if (port == 0)
+        return SFUNNEL_NO_FREE_PORT;
+    if (port != inner.flow.sport && rewrite_port(packet->skb, offset, inner.flow.transport,
+                                                 PORT_SOURCE, (__u32)inner.flow.sport << 16 | port))
+        return SFUNNEL_FAILED;
+    outcome = pop_carrier(packet, inner.flow.transport);
+    return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
+}
+
+/* No rule has matched, but this may be the answer to a flow that came funneled. */
+static __always_inline int funnel_reply(struct packet *packet) {
+    struct sfunnel_reply *reply = find_reply_to_funnel(packet);
+    struct carrier carrier;
+    __u16 port = packet->flow.dport;
+    int outcome;
+
+    if (!reply)
+        return SFUNNEL_NO_MATCH;
+    carrier.sport = reply->carrier_sport;
+    carrier.dport = reply->carrier_dport;
+    carrier.transport = reply->carrier_transport;
+    if (reply->port != port && rewrite_port(packet->skb, packet->l4_offset, packet->flow.transport,
+                                            PORT_DESTINATION, (__u32)port << 16 | reply->port))
+        return SFUNNEL_FAILED;
+    outcome = push_carrier(packet, &carrier);
+    return outcome == GO_ON ? SFUNNEL_REPLY_FUNNELED : outcome;
+}
+
+/* Nor this; but it may bring the answer to a flow that left funneled. */
+static __always_inline int unfunnel_reply(struct packet *packet, __u32 replies) {
+    struct inner inner;
+    int outcome;
+
+    if (packet->flow.transport == IPPROTO_TCP) {
+        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(packet))
+            return SFUNNEL_NO_MATCH;
+    } else if (!(replies & SFUNNEL_REPLY_IN_UDP)) {
+        return SFUNNEL_NO_MATCH;
+    }
+
+    /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
+    if (find_inner(packet, IPPROTO_UDP, &inner) != GO_ON ||
+        !is_reply_to_unfunnel(packet, &inner.flow)) {
+        if (find_inner(packet, IPPROTO_TCP, &inner) != GO_ON ||
+            !is_reply_to_unfunnel(packet, &inner.flow))
+            return SFUNNEL_NO_MATCH;
+    }
+    outcome = pop_carrier(packet, inner.flow.transport);
+    return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;
 }
 
 #endif

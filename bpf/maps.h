@@ -22,12 +22,17 @@ struct {
 struct abi_types {
     struct sfunnel_rule rule;
     struct sfunnel_flow flow;
+    struct sfunnel_text_chunk text_chunk;
     enum sfunnel_limit limit;
     enum sfunnel_direction direction;
     enum sfunnel_outcome outcome;
     enum sfunnel_rule_kind rule_kind;
     enum sfunnel_family family;
     enum sfunnel_source_port source_port;
+    enum sfunnel_reply_kind reply_kind;
+    struct sfunnel_reply_key reply_key;
+    struct sfunnel_reply reply;
+    enum sfunnel_flow_event flow_event;
     enum sfunnel_trace_magic trace_magic;
     enum sfunnel_trace_slot trace_slot;
 };
@@ -79,6 +84,29 @@ struct {
     __type(value, struct sfunnel_counter);
 } outcome_counters SEC(".maps");
 
+/* Which flows came or went funneled. The least recently used one makes room for a new one. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, SFUNNEL_DEFAULT_FLOWS);
+    __type(key, struct sfunnel_reply_key);
+    __type(value, struct sfunnel_reply);
+} replies SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SFUNNEL_MAX_ATTACHMENTS);
+    __type(key, struct sfunnel_hook);
+    __type(value, __u32);
+} replies_only SEC(".maps");
+
+/* Index: enum sfunnel_flow_event. Packets alone. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SFUNNEL_FLOW_EVENTS);
+    __type(key, __u32);
+    __type(value, struct sfunnel_counter);
+} flow_counters SEC(".maps");
+
 /* Written and read by user space alone; it tells later processes whose program this is. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -86,6 +114,25 @@ struct {
     __type(key, struct sfunnel_attachment_key);
     __type(value, struct sfunnel_attachment);
 } sfunnel_names SEC(".maps");
+
+struct text {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sfunnel_text_chunk);
+};
+
+/*
+ * The rules of each slot as text, with their counters, for people and later processes; no
+ * packet looks at it. It changes with control.active_slot, as the rules do.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, SFUNNEL_SLOTS);
+    __type(key, __u32);
+    __array(values, struct text);
+} sfunnel_text SEC(".maps");
 
 /* bpf_csum_diff takes at most 512 bytes before 6.12. */
 #define SUM_CHUNK 512

@@ -14,28 +14,54 @@
 #include "parse.h"
 #include "classify.h"
 #include "checksum.h"
+#include "flows.h"
 #include "encap.h"
-#include "counters.h"
+#include "count.h"
+#include "finish.h"
 
-static __always_inline enum sfunnel_outcome live(struct packet *packet) {
-    enum sfunnel_outcome outcome = parse(packet);
-    struct sfunnel_rule *rule;
-    __u32 index = 0;
+/* No rule has matched: the packet may still belong to a flow that another one has funneled. */
+static __always_inline int follow(struct packet *packet, __u32 replies) {
+    int outcome = SFUNNEL_NO_MATCH;
+
+    if (replies & SFUNNEL_REPLY_TO_FUNNEL)
+        outcome = funnel_reply(packet);
+    if (outcome == SFUNNEL_NO_MATCH && replies & (SFUNNEL_REPLY_IN_TCP | SFUNNEL_REPLY_IN_UDP))
+        outcome = unfunnel_reply(packet, replies);
+    return outcome;
+}
+
+static __always_inline bool asks_rules(const struct packet *packet,
+                                       const struct sfunnel_control *in_force) {
+    struct sfunnel_hook hook = {.ifindex = packet->skb->ifindex, .direction = packet->direction};
+
+    return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
+}
+
+static __always_inline int live(struct packet *packet) {
+    int outcome = parse(packet);
+    struct sfunnel_control *in_force;
+    struct sfunnel_rule *rule = NULL;
+    __u32 index = 0, zero = 0;
 
     if (outcome != GO_ON)
         return outcome;
-
-    rule = classify(&packet->flow, packet->direction, &index);
-    if (!rule)
+    in_force = bpf_map_lookup_elem(&control, &zero);
+    if (!in_force)
         return SFUNNEL_NO_MATCH;
+
+    if (asks_rules(packet, in_force))
+        rule = classify(&packet->flow,
+                        in_force->active_slot * SFUNNEL_DIRECTIONS + packet->direction, &index);
+    if (!rule)
+        return follow(packet, in_force->replies[packet->direction & 1]);
     packet->rule_index = index + 1;
     count(&rule_counters, rule->counter, packet->frame_length);
 
     switch (rule->kind) {
     case SFUNNEL_FUNNEL_ENCAP:
-        return push_carrier(packet, rule);
+        return funnel(packet, rule);
     case SFUNNEL_UNFUNNEL_DECAP:
-        return pop_carrier(packet, rule);
+        return unfunnel(packet, rule);
     case SFUNNEL_DROP:
         return SFUNNEL_DROPPED;
     default:

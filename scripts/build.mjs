@@ -8,6 +8,8 @@ import { generateAbi } from "./generate-abi.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bpfObject = join(root, "dist/bpf/sfunnel.bpf.o");
+// For kernels without the helper bpf_loop, before 5.17.
+const oldKernelObject = join(root, "dist/bpf/sfunnel-without-loop.bpf.o");
 const addon = join(root, "build/Release/sfunnel.node");
 
 const CLANG_FLAGS = ["-O2", "-g", "-target", "bpf", "-std=gnu11", "-Wall", "-Wextra", "-Werror"];
@@ -43,10 +45,11 @@ function step(target, sources, make) {
   make();
 }
 
-function compileBpf(source, target) {
+function compileBpf(source, target, ...flags) {
   const clang = process.env.CLANG ?? "clang";
   run(clang, [
     ...CLANG_FLAGS,
+    ...flags,
     `-I/usr/include/${ASM_HEADERS[process.arch]}`,
     "-Ibpf",
     "-c",
@@ -58,7 +61,11 @@ function compileBpf(source, target) {
 
 export function build() {
   const headers = filesIn("bpf", [".h"]);
-  step(bpfObject, filesIn("bpf", [".h", ".c"]), () => compileBpf("bpf/sfunnel.bpf.c", bpfObject));
+  const program = filesIn("bpf", [".h", ".c"]);
+  step(bpfObject, program, () => compileBpf("bpf/sfunnel.bpf.c", bpfObject));
+  step(oldKernelObject, program, () =>
+    compileBpf("bpf/sfunnel.bpf.c", oldKernelObject, "-DSFUNNEL_WITHOUT_LOOP_HELPER"),
+  );
   generateAbi(bpfObject, join(root, "lib/compile/abi.gen.ts"));
 
   const native = [...filesIn("native", [".cc", ".h"]), join(root, "binding.gyp")];

@@ -11,6 +11,14 @@ export const Family = {
   IPV6: 2,
 } as const;
 
+export const FlowEvent = {
+  FLOW_ADDED: 0,
+  FLOW_REMAPPED: 1,
+  FLOW_MOVED: 2,
+  FLOW_NOT_ADDED: 3,
+  FLOW_EVENTS: 4,
+} as const;
+
 export const Limit = {
   MAX_RULES: 256,
   MAX_COUNTERS: 1024,
@@ -19,6 +27,8 @@ export const Limit = {
   NAME_LENGTH: 64,
   SLOTS: 2,
   GRACE_PLACE: 4,
+  DEFAULT_FLOWS: 65536,
+  TEXT_CHUNK: 4096,
 } as const;
 
 export const Outcome = {
@@ -27,16 +37,25 @@ export const Outcome = {
   UNFUNNELED: 2,
   ACCEPTED: 3,
   DROPPED: 4,
-  NOT_IPV4: 5,
-  NOT_TCP_UDP: 6,
-  FRAGMENT: 7,
-  MALFORMED: 8,
-  NOT_CARRIER: 9,
-  NOT_ALLOWED: 10,
-  TOO_BIG: 11,
-  GSO: 12,
-  FAILED: 13,
-  OUTCOMES: 14,
+  REPLY_FUNNELED: 5,
+  REPLY_UNFUNNELED: 6,
+  NOT_IPV4: 7,
+  NOT_TCP_UDP: 8,
+  FRAGMENT: 9,
+  MALFORMED: 10,
+  NOT_CARRIER: 11,
+  NOT_ALLOWED: 12,
+  NO_FREE_PORT: 13,
+  TOO_BIG: 14,
+  GSO: 15,
+  FAILED: 16,
+  OUTCOMES: 17,
+} as const;
+
+export const ReplyKind = {
+  REPLY_TO_FUNNEL: 1,
+  REPLY_IN_TCP: 2,
+  REPLY_IN_UDP: 4,
 } as const;
 
 export const RuleKind = {
@@ -91,9 +110,11 @@ export const layout = {
     },
   },
   control: {
-    size: 4,
+    size: 16,
     fields: {
       activeSlot: { offset: 0, size: 4 },
+      replies: { offset: 4, size: 8 },
+      hasRepliesOnly: { offset: 12, size: 4 },
     },
   },
   counter: {
@@ -115,6 +136,13 @@ export const layout = {
       zero: { offset: 38, size: 2 },
     },
   },
+  hook: {
+    size: 8,
+    fields: {
+      ifindex: { offset: 0, size: 4 },
+      direction: { offset: 4, size: 4 },
+    },
+  },
   portMatch: {
     size: 12,
     fields: {
@@ -123,6 +151,31 @@ export const layout = {
       negate: { offset: 4, size: 2 },
       zero: { offset: 6, size: 2 },
       set: { offset: 8, size: 4 },
+    },
+  },
+  reply: {
+    size: 16,
+    fields: {
+      lastSeen: { offset: 0, size: 8 },
+      carrierSport: { offset: 8, size: 2 },
+      carrierDport: { offset: 10, size: 2 },
+      port: { offset: 12, size: 2 },
+      carrierTransport: { offset: 14, size: 1 },
+      zero: { offset: 15, size: 1 },
+    },
+  },
+  replyKey: {
+    size: 44,
+    fields: {
+      saddr: { offset: 0, size: 16 },
+      daddr: { offset: 16, size: 16 },
+      sport: { offset: 32, size: 2 },
+      dport: { offset: 34, size: 2 },
+      transport: { offset: 36, size: 1 },
+      toUnfunnel: { offset: 37, size: 1 },
+      direction: { offset: 38, size: 1 },
+      zero: { offset: 39, size: 1 },
+      ifindex: { offset: 40, size: 4 },
     },
   },
   rule: {
@@ -152,6 +205,12 @@ export const layout = {
       prefixLength: { offset: 0, size: 4 },
       set: { offset: 4, size: 4 },
       member: { offset: 8, size: 16 },
+    },
+  },
+  textChunk: {
+    size: 4096,
+    fields: {
+      bytes: { offset: 0, size: 4096 },
     },
   },
 } as const;

@@ -10,7 +10,7 @@ import type {
   Rule,
   Transport,
 } from "../rules/types.ts";
-import { Family, layout, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Family, layout, ReplyKind, RuleKind, SourcePort } from "./abi.gen.ts";
 import { Record } from "./record.ts";
 import { portPrefixes, type SetWriter } from "./sets.ts";
 
@@ -127,6 +127,18 @@ function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter
     }
   }
   encodeAction(record, rule.action, sets);
+}
+
+/** Which kinds of replies rules call for at the opposite hook: bits of ReplyKind. */
+export function replyKinds(rules: readonly Rule[]): number {
+  let kinds = 0;
+  for (const { action } of rules) {
+    if (action.kind === "unfunnel") kinds |= ReplyKind.REPLY_TO_FUNNEL;
+    else if (action.kind === "funnel") {
+      kinds |= action.over === "tcp" ? ReplyKind.REPLY_IN_TCP : ReplyKind.REPLY_IN_UDP;
+    }
+  }
+  return kinds;
 }
 
 /** `counters[i]` is the counter of rule `i`; new sets go to `sets`. */

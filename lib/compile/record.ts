@@ -29,6 +29,13 @@ export class Record {
     this.#view.setBigUint64(this.#start + field.offset, value, LITTLE_ENDIAN);
   }
 
+  /** An array of 32-bit words. */
+  setWords(field: Field, words: readonly number[]): void {
+    for (const [index, word] of words.entries()) {
+      this.set({ offset: field.offset + index * 4, size: 4 }, word);
+    }
+  }
+
   /** Bytes as they are: addresses and names have no byte order of their own. */
   setBytes(field: Field, bytes: Uint8Array): void {
     const at = this.#view.byteOffset + this.#start + field.offset;

@@ -8,7 +8,14 @@ import {
   subtractSum,
   updateChecksum,
 } from "./checksum.ts";
-import { type Addresses, type Packet, PROTOCOL, TRANSPORT_HEADER_LENGTH, viewOf } from "./frame.ts";
+import {
+  type Addresses,
+  type Flow,
+  type Packet,
+  PROTOCOL,
+  TRANSPORT_HEADER_LENGTH,
+  viewOf,
+} from "./frame.ts";
 
 /** Bytes that a carrier adds to a packet. It never has options. */
 export const OVERHEAD: Readonly<Record<Transport, number>> = TRANSPORT_HEADER_LENGTH;
@@ -23,6 +30,10 @@ const TCP_CARRIER = {
   flags: 0x02,
   window: 1024,
 } as const;
+
+/** Bits of the flags byte of a TCP header. */
+const SYN = 0x02;
+const SYN_AND_ACK = 0x12;
 
 /** Where the checksum field of a header is. */
 const CHECKSUM_OFFSET: Readonly<Record<Transport, number>> = { tcp: 16, udp: 6 };
@@ -41,7 +52,10 @@ export interface Carrier {
 export interface Inner {
   readonly transport: Transport;
   readonly bytes: Uint8Array;
-  readonly dport: number;
+  /** The flow without its carrier, between the addresses that the packet has now. */
+  readonly flow: Flow;
+  /** Whether this is a TCP SYN without ACK. */
+  readonly begins: boolean;
 }
 
 /** The packet with a carrier between its IP header and its own. The caller has seen that it fits. */
@@ -62,7 +76,10 @@ export function readCarrier(packet: Packet, transport: Transport): Inner | undef
   if (packet.flow.transport === "tcp" && !hasCarrierFields(packet.transport)) return undefined;
   const bytes = packet.transport.slice(OVERHEAD[packet.flow.transport]);
   if (!isWholeHeader(bytes, transport)) return undefined;
-  return { transport, bytes, dport: viewOf(bytes).getUint16(2) };
+  const view = viewOf(bytes);
+  const flow = { ...packet.flow, transport, sport: view.getUint16(0), dport: view.getUint16(2) };
+  const begins = transport === "tcp" && (view.getUint8(13) & SYN_AND_ACK) === SYN;
+  return { transport, bytes, flow, begins };
 }
 
 /** The packet without its carrier, as a packet between the addresses that it has now. */
@@ -72,6 +89,26 @@ export function pop(packet: Packet, inner: Inner): Uint8Array {
   const overhead = OVERHEAD[flow.transport];
   const ip = reframe(packet.ip, inner.transport, packet.totalLength - overhead);
   return join(packet.ethernet, ip, transport, packet.padding);
+}
+
+/** Where the ports of a TCP or UDP header are. */
+const PORT_OFFSET = { sport: 0, dport: 2 } as const;
+
+/** A TCP or UDP packet with another port in it, its checksum updated. */
+export function withPort(
+  bytes: Uint8Array,
+  transport: Transport,
+  field: keyof typeof PORT_OFFSET,
+  port: number,
+): Uint8Array {
+  const rewritten = bytes.slice();
+  const offset = PORT_OFFSET[field];
+  viewOf(rewritten).setUint16(offset, port);
+  if (!hasChecksum(bytes, transport)) return rewritten;
+  const checksum = viewOf(bytes).getUint16(CHECKSUM_OFFSET[transport]);
+  const changed = (header: Uint8Array) => header.slice(offset, offset + 2);
+  setChecksum(rewritten, transport, updateChecksum(checksum, changed(bytes), changed(rewritten)));
+  return rewritten;
 }
 
 /** A carrier's header with its checksum field still zero. */

@@ -23,13 +23,21 @@ export function flowHash(flow: Flow): number {
     (flow.sport << 16) | flow.dport,
     PROTOCOL[flow.transport],
   ];
-  let hash = SEED;
-  for (const word of words) {
-    hash = Math.imul(hash ^ word, MULTIPLIER);
-    // A product carries only upwards; this brings the high bits back down for the next one.
-    hash ^= hash >>> 15;
-  }
-  return hash >>> 0;
+  return words.reduce(hashWord, SEED);
+}
+
+/** The hash (unsigned) with one more word in it. */
+export function hashWord(hash: number, word: number): number {
+  const product = Math.imul(hash ^ word, MULTIPLIER);
+  // A product carries only upwards; this brings the high bits back down for the next word.
+  return (product ^ (product >>> 15)) >>> 0;
+}
+
+/** Spreads hashes evenly over the ports `first` to `last`. */
+export function portOfHash(hash: number, first: number, last: number): number {
+  // By multiplication rather than by modulus: no division in the kernel, and the hash's high
+  // bits, its best mixed ones, decide. Below 2^48, so exact in a double.
+  return first + Math.floor((hash * (last - first + 1)) / 2 ** 32);
 }
 
 /** The source port that the carrier of a flow shows. */
@@ -39,11 +47,7 @@ export function carrierSourcePort(sport: CarrierSourcePort, flow: Flow): number 
       return sport.port;
     case "keep":
       return flow.sport;
-    case "range": {
-      const ports = sport.last - sport.first + 1;
-      // By multiplication rather than by modulus: no division in the kernel, and the hash's
-      // high bits, its best mixed ones, decide. Below 2^48, so exact in a double.
-      return sport.first + Math.floor((flowHash(flow) * ports) / 2 ** 32);
-    }
+    case "range":
+      return portOfHash(flowHash(flow), sport.first, sport.last);
   }
 }

@@ -5,4 +5,4 @@
 
 export type { Direction, Ruleset } from "../rules/types.ts";
 export { OUTCOMES, type Outcome } from "./outcome.ts";
-export { type SimulateOptions, type Simulation, simulate } from "./simulate.ts";
+export { type SimulateOptions, type Simulation, Simulator, simulate } from "./simulate.ts";

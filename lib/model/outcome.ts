@@ -13,6 +13,10 @@ export const OUTCOMES = [
   "accepted",
   /** Dropped by a drop rule. */
   "dropped",
+  /** A reply to a flow that came funneled: its carrier was pushed, turned round. */
+  "reply_funneled",
+  /** A reply to a flow that left funneled: its carrier was removed. */
+  "reply_unfunneled",
   /** Not IPv4; passed untouched. */
   "not_ipv4",
   /** IPv4, but neither TCP nor UDP; passed untouched. */
@@ -25,6 +29,8 @@ export const OUTCOMES = [
   "not_carrier",
   /** A carrier for an inner port that the rule does not allow; dropped. */
   "not_allowed",
+  /** Two clients share an address and port, and no free port was found to tell them apart; dropped. */
+  "no_free_port",
   /** With a carrier the packet would be longer than IPv4 (here) or the MTU (kernel) allows; dropped. */
   "too_big",
   /** Kernel only: a segmentation-offload packet that a carrier would make unsegmentable; dropped. */

@@ -16,10 +16,11 @@ import type {
 } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 import { classify } from "./classify.ts";
-import { OVERHEAD, pop, push, readCarrier } from "./encap.ts";
+import { type Carrier, OVERHEAD, pop, push, readCarrier, withPort } from "./encap.ts";
 import { ETHERNET_LENGTH, MAX_TOTAL_LENGTH, type Packet, readFrame } from "./frame.ts";
 import { carrierSourcePort } from "./hash.ts";
 import type { Outcome } from "./outcome.ts";
+import { Replies } from "./replies.ts";
 
 const OPERATION = "simulate";
 
@@ -54,64 +55,139 @@ export function simulate(
   frame: Uint8Array,
   options: SimulateOptions,
 ): Simulation {
-  const direction = readDirection(options);
-  const rules = readRuleset(ruleset)[direction];
-  refuseNoFrame(frame);
+  return new Simulator(ruleset).run(frame, options);
+}
 
-  const untouched = (verdict: "pass" | "drop", outcome: Outcome, rule?: number): Simulation => ({
-    verdict,
-    // Not slice(): a Buffer's shares memory with its source.
-    frame: new Uint8Array(frame),
-    outcome,
-    rule,
-  });
+/**
+ * An interface with rules on it, that remembers from frame to frame: after a frame that was
+ * funneled or unfunneled, the reply to it is treated as the kernel would.
+ */
+export class Simulator {
+  readonly #replies = new Replies();
+  #rules: Record<Direction, readonly Rule[]>;
 
-  const packet = readFrame(frame);
-  if (typeof packet === "string") return untouched("pass", packet);
+  /** Throws as {@link simulate} does. */
+  constructor(ruleset: Ruleset) {
+    this.#rules = readRuleset(ruleset);
+  }
 
-  const index = classify(rules, packet.flow);
-  const rule = index === undefined ? undefined : rules[index];
-  if (rule === undefined) return untouched("pass", "no_match");
+  /** Other rules; what was remembered stays. Throws as {@link simulate} does. */
+  replace(ruleset: Ruleset): void {
+    this.#rules = readRuleset(ruleset);
+  }
 
-  const action = supportedAction(rule.action, `${direction} rule ${index}`);
-  switch (action.kind) {
-    case "accept":
-      return untouched("pass", "accepted", index);
-    case "drop":
-      return untouched("drop", "dropped", index);
-    case "funnel": {
-      const result = funnel(packet, action);
-      if (typeof result === "string") return untouched("drop", result, index);
-      return { verdict: "pass", frame: result, outcome: "funneled", rule: index };
+  /** Runs one Ethernet frame through the rules. Throws as {@link simulate} does. */
+  run(frame: Uint8Array, options: SimulateOptions): Simulation {
+    const direction = readDirection(options);
+    const rules = this.#rules[direction];
+    refuseNoFrame(frame);
+
+    const packet = readFrame(frame);
+    if (typeof packet === "string") return untouched(frame, packet);
+
+    const index = classify(rules, packet.flow);
+    const rule = index === undefined ? undefined : rules[index];
+    if (rule === undefined) {
+      const followed =
+        this.#funnelReply(packet, direction) ?? this.#unfunnelReply(packet, direction);
+      return followed === undefined ? untouched(frame, "no_match") : finish(frame, followed);
     }
-    case "unfunnel": {
-      const result = unfunnel(packet, action);
-      // A real connection to the service port goes on unharmed; a carrier for a port behind
-      // the lock does not.
-      if (result === "not_carrier") return untouched("pass", result, index);
-      if (result === "not_allowed") return untouched("drop", result, index);
-      return { verdict: "pass", frame: result, outcome: "unfunneled", rule: index };
+    const action = supportedAction(rule.action, `${direction} rule ${index}`);
+    return { ...finish(frame, this.#act(packet, action, direction)), rule: index };
+  }
+
+  #act(packet: Packet, action: SupportedAction, direction: Direction): Result {
+    switch (action.kind) {
+      case "accept":
+        return { outcome: "accepted" };
+      case "drop":
+        return { outcome: "dropped" };
+      case "funnel":
+        return this.#funnel(packet, action, direction);
+      case "unfunnel":
+        return this.#unfunnel(packet, action, direction);
     }
+  }
+
+  #funnel(packet: Packet, action: FunnelEncap, direction: Direction): Result {
+    const carrier = {
+      transport: action.over,
+      sport: carrierSourcePort(action.sport, packet.flow),
+      dport: action.dport,
+    };
+    if (!fits(packet, carrier)) return { outcome: "too_big" };
+    this.#replies.rememberFunneled(packet.flow, carrier, direction);
+    return { outcome: "funneled", frame: push(packet, carrier) };
+  }
+
+  #unfunnel(packet: Packet, action: UnfunnelDecap, direction: Direction): Result {
+    const inner = readCarrier(packet, action.inner);
+    if (inner === undefined) return { outcome: "not_carrier" };
+    const { sport, dport } = inner.flow;
+    if (action.allow !== undefined && !portsInclude(action.allow, dport)) {
+      return { outcome: "not_allowed" };
+    }
+    const port = this.#replies.rememberUnfunneled(inner, packet.flow, direction);
+    if (port === undefined) return { outcome: "no_free_port" };
+    const bytes =
+      port === sport ? inner.bytes : withPort(inner.bytes, inner.transport, "sport", port);
+    return { outcome: "unfunneled", frame: pop(packet, { ...inner, bytes }) };
+  }
+
+  #funnelReply(packet: Packet, direction: Direction): Result | undefined {
+    const { flow } = packet;
+    const known = this.#replies.toFunnel(flow, direction);
+    if (known === undefined) return undefined;
+    if (!fits(packet, known.carrier)) return { outcome: "too_big" };
+    const transport =
+      known.port === flow.dport
+        ? packet.transport
+        : withPort(packet.transport, flow.transport, "dport", known.port);
+    return { outcome: "reply_funneled", frame: push({ ...packet, transport }, known.carrier) };
+  }
+
+  /** What a carrier carries, it does not tell; UDP is tried first, as its length seldom fits by chance. */
+  #unfunnelReply(packet: Packet, direction: Direction): Result | undefined {
+    for (const transport of ["udp", "tcp"] as const) {
+      const inner = readCarrier(packet, transport);
+      if (inner && this.#replies.isToUnfunnel(inner.flow, packet.flow, direction)) {
+        return { outcome: "reply_unfunneled", frame: pop(packet, inner) };
+      }
+    }
+    return undefined;
   }
 }
 
-function funnel(packet: Packet, action: FunnelEncap): Uint8Array | "too_big" {
-  if (packet.totalLength + OVERHEAD[action.over] > MAX_TOTAL_LENGTH) return "too_big";
-  return push(packet, {
-    transport: action.over,
-    sport: carrierSourcePort(action.sport, packet.flow),
-    dport: action.dport,
-  });
+/** What became of a packet, and its new bytes if it has any. */
+interface Result {
+  readonly outcome: Outcome;
+  readonly frame?: Uint8Array;
 }
 
-function unfunnel(
-  packet: Packet,
-  action: UnfunnelDecap,
-): Uint8Array | "not_carrier" | "not_allowed" {
-  const inner = readCarrier(packet, action.inner);
-  if (inner === undefined) return "not_carrier";
-  if (action.allow !== undefined && !portsInclude(action.allow, inner.dport)) return "not_allowed";
-  return pop(packet, inner);
+const DROPPED: ReadonlySet<Outcome> = new Set<Outcome>([
+  "dropped",
+  "not_allowed",
+  "no_free_port",
+  "too_big",
+]);
+
+function finish(frame: Uint8Array, result: Result): Simulation {
+  if (result.frame === undefined) return untouched(frame, result.outcome);
+  return { verdict: "pass", frame: result.frame, outcome: result.outcome, rule: undefined };
+}
+
+function untouched(frame: Uint8Array, outcome: Outcome): Simulation {
+  return {
+    verdict: DROPPED.has(outcome) ? "drop" : "pass",
+    // Not slice(): a Buffer's shares memory with its source.
+    frame: new Uint8Array(frame),
+    outcome,
+    rule: undefined,
+  };
+}
+
+function fits(packet: Packet, carrier: Carrier): boolean {
+  return packet.totalLength + OVERHEAD[carrier.transport] <= MAX_TOTAL_LENGTH;
 }
 
 function readDirection(options: unknown): Direction {

@@ -1,5 +1,5 @@
 import { formatPrefix, parsePrefix } from "./address.ts";
-import { Comparison, coversMatch, decidesBefore } from "./cover.ts";
+import { Comparison, coversMatch } from "./cover.ts";
 import { writeMatch } from "./format.ts";
 import { type RulePlaces, readRules } from "./parse.ts";
 import { formatPorts } from "./ports.ts";
@@ -231,10 +231,7 @@ function warnOfUnreached(
     if (same === undefined) {
       firstOfMatch.set(text, later);
     }
-    const earlier =
-      same !== undefined && decidesBefore(same.rule.action, later.rule.action)
-        ? same
-        : findCovering(rules, position, comparison);
+    const earlier = same ?? findCovering(rules, position, comparison);
     if (earlier !== undefined) {
       const name =
         source === undefined || earlier.places === undefined
@@ -260,8 +257,6 @@ function findCovering(
     .slice(0, position)
     .find(
       (earlier) =>
-        comparison.take(1) &&
-        decidesBefore(earlier.rule.action, later.rule.action) &&
-        coversMatch(earlier.rule.match, later.rule.match, comparison),
+        comparison.take(1) && coversMatch(earlier.rule.match, later.rule.match, comparison),
     );
 }

@@ -1,6 +1,6 @@
 import { addressBytes, familyOf } from "./address.ts";
 import { HIGHEST_PORT } from "./ports.ts";
-import type { Action, AddressMatch, Match, PortMatch, PortRange, Prefix } from "./types.ts";
+import type { AddressMatch, Match, PortMatch, PortRange, Prefix } from "./types.ts";
 
 /** The work that comparing rules may still take, and what is kept to make it less. */
 export class Comparison {
@@ -43,19 +43,6 @@ export function coversMatch(earlier: Match, later: Match, comparison: Comparison
     coversPorts(earlier.sport, later, "sport", comparison) &&
     coversPorts(earlier.dport, later, "dport", comparison) &&
     coversEitherPort(earlier.port, later, comparison)
-  );
-}
-
-/**
- * Whether a packet that `earlier` matches is out of reach for a later rule with this action.
- *
- * An unfunnel rule leaves alone what is no carrier of its own kind, so it only stands in the way
- * of rules that look for the same kind of carrier.
- */
-export function decidesBefore(earlier: Action, later: Action): boolean {
-  return (
-    earlier.kind !== "unfunnel" ||
-    (later.kind === "unfunnel" && earlier.mode === later.mode && earlier.inner === later.inner)
   );
 }
 

@@ -1,24 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* A packet's end: counted, told to whoever runs a test, and judged. */
-#ifndef SFUNNEL_COUNTERS_H
-#define SFUNNEL_COUNTERS_H
+#ifndef SFUNNEL_FINISH_H
+#define SFUNNEL_FINISH_H
 
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "count.h"
 #include "maps.h"
 #include "parse.h"
-
-static __always_inline void count(void *counters, __u32 index, __u32 bytes) {
-    struct sfunnel_counter *counter = bpf_map_lookup_elem(counters, &index);
-
-    if (counter) {
-        counter->packets++;
-        counter->bytes += bytes;
-    }
-}
 
 /*
  * TC_ACT_UNSPEC (TCX_NEXT) and not TC_ACT_OK: what others have attached behind us runs too.
@@ -27,6 +19,7 @@ static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
     switch (outcome) {
     case SFUNNEL_DROPPED:
     case SFUNNEL_NOT_ALLOWED:
+    case SFUNNEL_NO_FREE_PORT:
     case SFUNNEL_TOO_BIG:
     case SFUNNEL_GSO:
     case SFUNNEL_FAILED:

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Replies follow by themselves: what came or went funneled is remembered under the flow that
+ * its replies will show, so that they, and nothing else from the same port, are treated alike.
+ */
+#ifndef SFUNNEL_FLOWS_H
+#define SFUNNEL_FLOWS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "classify.h"
+#include "count.h"
+#include "hash.h"
+#include "maps.h"
+#include "parse.h"
+
+/*
+ * A UDP flow whose last packet is older than this gives its port to another client without
+ * further ado: less than the 120 s after which conntrack forgets a carrier, so that a client
+ * which comes back through another port of its NAT is not taken for two.
+ */
+#define IDLE_NANOSECONDS (30 * 1000000000ULL)
+
+/* Ports that are tried for a client whose own is taken. */
+#define PORT_CANDIDATES 4
+#define LOWEST_CANDIDATE 1024
+
+/* Nanoseconds since boot, to a few milliseconds; the cheap clock came with 5.11, before bpf_loop. */
+static __always_inline __u64 coarse_clock(void) {
+    return HAS_LOOP_HELPER ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
+}
+
+/* A carrier as the packets of one direction show it. */
+struct carrier {
+    __u16 sport; /* host order */
+    __u16 dport;
+    __u8 transport;
+};
+
+static __always_inline __u8 opposite(__u32 direction) {
+    return direction == SFUNNEL_INGRESS ? SFUNNEL_EGRESS : SFUNNEL_INGRESS;
+}
+
+/* The key under which replies to `flow` are found. */
+static __always_inline void key_of_replies(struct sfunnel_reply_key *key,
+                                           const struct packet *packet,
+                                           const struct sfunnel_flow *flow, bool to_unfunnel) {
+    __builtin_memset(key, 0, sizeof(*key));
+    __builtin_memcpy(key->saddr, flow->daddr, sizeof(key->saddr));
+    __builtin_memcpy(key->daddr, flow->saddr, sizeof(key->daddr));
+    key->sport = flow->dport;
+    key->dport = flow->sport;
+    key->transport = flow->transport;
+    key->to_unfunnel = to_unfunnel;
+    key->direction = opposite(packet->direction);
+    key->ifindex = packet->skb->ifindex;
+}
+
+/* The key under which a reply finds itself. */
+static __always_inline void key_of_reply(struct sfunnel_reply_key *key, const struct packet *packet,
+                                         const struct sfunnel_flow *flow, bool to_unfunnel) {
+    __builtin_memset(key, 0, sizeof(*key));
+    __builtin_memcpy(key->saddr, flow->saddr, sizeof(key->saddr));
+    __builtin_memcpy(key->daddr, flow->daddr, sizeof(key->daddr));
+    key->sport = flow->sport;
+    key->dport = flow->dport;
+    key->transport = flow->transport;
+    key->to_unfunnel = to_unfunnel;
+    key->direction = packet->direction;
+    key->ifindex = packet->skb->ifindex;
+}
+
+/* Replies show the carrier turned round. */
+static __always_inline bool same_carrier(const struct sfunnel_reply *reply,
+                                         const struct carrier *carrier) {
+    return reply->carrier_sport == carrier->dport && reply->carrier_dport == carrier->sport &&
+           reply->carrier_transport == carrier->transport;
+}
+
+static __always_inline void set_carrier(struct sfunnel_reply *reply,
+                                        const struct carrier *carrier) {
+    reply->carrier_sport = carrier->dport;
+    reply->carrier_dport = carrier->sport;
+    reply->carrier_transport = carrier->transport;
+}
+
+static __always_inline void count_flow(enum sfunnel_flow_event event) {
+    count(&flow_counters, event, 0);
+}
+
+static __always_inline void add_reply(const struct sfunnel_reply_key *key, __u16 port,
+                                      const struct carrier *carrier) {
+    struct sfunnel_reply reply = {.last_seen = coarse_clock(), .port = port};
+
+    set_carrier(&reply, carrier);
+    if (bpf_map_update_elem(&replies, key, &reply, BPF_ANY))
+        count_flow(SFUNNEL_FLOW_NOT_ADDED);
+    else
+        count_flow(SFUNNEL_FLOW_ADDED);
+}
+
+/* Client side: a flow leaves under this carrier. */
+static __always_inline void remember_funneled(const struct packet *packet,
+                                              const struct carrier *carrier) {
+    struct sfunnel_reply_key key;
+    struct sfunnel_reply *known;
+
+    key_of_replies(&key, packet, &packet->flow, true);
+    known = bpf_map_lookup_elem(&replies, &key);
+    if (!known) {
+        add_reply(&key, packet->flow.sport, carrier);
+    } else if (!same_carrier(known, carrier)) {
+        set_carrier(known, carrier);
+        count_flow(SFUNNEL_FLOW_MOVED);
+    }
+}
+
+/*
+ * Looks for a port that tells this client from others with its address and port. The candidates
+ * follow from flow and carrier, so a later packet finds the same one without another table.
+ */
+static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct sfunnel_flow *inner,
+                                   const struct carrier *carrier, bool may_take) {
+    __u32 hash = flow_hash(inner);
+    __u16 free = 0;
+
+    for (__u32 attempt = 0; attempt < PORT_CANDIDATES; attempt++) {
+        __u64 spread = flow_hash_word(hash, (__u32)carrier->sport << 16 | attempt);
+        __u16 candidate = LOWEST_CANDIDATE + (spread * (65536 - LOWEST_CANDIDATE) >> 32);
+        struct sfunnel_reply *known;
+
+        key->dport = candidate;
+        known = bpf_map_lookup_elem(&replies, key);
+        if (known && same_carrier(known, carrier) && known->port == inner->sport)
+            return candidate;
+        if (!known && !free)
+            free = candidate;
+    }
+    if (!free || !may_take)
+        return 0;
+    key->dport = free;
+    add_reply(key, inner->sport, carrier);
+    count_flow(SFUNNEL_FLOW_REMAPPED);
+    return free;
+}
+
+/*
+ * Service side: a flow came under this carrier. Gives the port under which the pod shall see the
+ * client: its own, or another if a client of the same address (both behind one SNAT) has it;
+ * 0 if none is free.
+ *
+ * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
+ * client's otherwise, unless the old one has long been silent.
+ */
+static __always_inline __u16 remember_unfunneled(const struct packet *packet,
+                                                 const struct sfunnel_flow *inner,
+                                                 const struct carrier *carrier, bool begins) {
+    __u64 now = coarse_clock();
+    struct sfunnel_reply_key key;
+    struct sfunnel_reply *known;
+    bool goes_on;
+    __u16 port;
+
+    key_of_replies(&key, packet, inner, false);
+    known = bpf_map_lookup_elem(&replies, &key);
+    if (!known) {
+        add_reply(&key, inner->sport, carrier);
+        return inner->sport;
+    }
+    if (same_carrier(known, carrier) && known->port == inner->sport) {
+        known->last_seen = now;
+        return inner->sport;
+    }
+
+    goes_on = inner->transport == IPPROTO_TCP && !begins;
+    port = remap(&key, inner, carrier, !goes_on && now - known->last_seen < IDLE_NANOSECONDS);
+    if (port)
+        return port;
+    if (!goes_on && now - known->last_seen < IDLE_NANOSECONDS)
+        return 0;
+    set_carrier(known, carrier);
+    known->port = inner->sport;
+    known->last_seen = now;
+    count_flow(SFUNNEL_FLOW_MOVED);
+    return inner->sport;
+}
+
+/* Service side: the carrier under which this reply has to go, if it is one. */
+static __always_inline struct sfunnel_reply *find_reply_to_funnel(const struct packet *packet) {
+    struct sfunnel_reply_key key;
+
+    key_of_reply(&key, packet, &packet->flow, false);
+    return bpf_map_lookup_elem(&replies, &key);
+}
+
+/* Client side: does this carrier bring a reply to a flow that we have funneled? */
+static __always_inline bool is_reply_to_unfunnel(const struct packet *packet,
+                                                 const struct sfunnel_flow *inner) {
+    struct sfunnel_reply_key key;
+    struct sfunnel_reply *known;
+
+    key_of_reply(&key, packet, inner, true);
+    known = bpf_map_lookup_elem(&replies, &key);
+    /* The other carrier port may have moved on since the request (sport a-b every t). */
+    return known && known->carrier_transport == packet->flow.transport &&
+           known->carrier_sport == packet->flow.sport;
+}
+
+#endif

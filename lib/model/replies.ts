@@ -1,0 +1,112 @@
+/**
+ * The memory that lets replies follow by themselves: which flows came or went funneled, and
+ * under which carrier. The kernel's table forgets the least recently used flow when it is full,
+ * and lets a UDP flow that has long been silent give way; the model forgets nothing and knows
+ * no time.
+ */
+
+import type { Direction } from "../rules/types.ts";
+import type { Carrier, Inner } from "./encap.ts";
+import type { Flow } from "./frame.ts";
+import { flowHash, hashWord, portOfHash } from "./hash.ts";
+
+/** How many ports are tried for a client whose own is taken. */
+const CANDIDATES = 4;
+const LOWEST_CANDIDATE = 1024;
+const HIGHEST_CANDIDATE = 65_535;
+
+/** What to do with a reply. */
+type Treatment = "funnel" | "unfunnel";
+
+interface Remembered {
+  /** The carrier as the flow showed it. */
+  readonly carrier: Carrier;
+  /** The client's own port. */
+  readonly port: number;
+}
+
+function opposite(direction: Direction): Direction {
+  return direction === "ingress" ? "egress" : "ingress";
+}
+
+/** A flow turned round. */
+function repliesTo(flow: Flow): Flow {
+  const { saddr, daddr, sport, dport } = flow;
+  return { ...flow, saddr: daddr, daddr: saddr, sport: dport, dport: sport };
+}
+
+function keyOf(reply: Flow, direction: Direction, treatment: Treatment): string {
+  const { transport, saddr, sport, daddr, dport } = reply;
+  return [direction, treatment, transport, saddr.join("."), sport, daddr.join("."), dport].join(
+    " ",
+  );
+}
+
+function sameCarrier(one: Carrier, other: Carrier): boolean {
+  return (
+    one.transport === other.transport && one.sport === other.sport && one.dport === other.dport
+  );
+}
+
+/** All that one interface remembers. */
+export class Replies {
+  readonly #known = new Map<string, Remembered>();
+
+  /** Client side: a flow left under this carrier. */
+  rememberFunneled(flow: Flow, carrier: Carrier, direction: Direction): void {
+    const key = keyOf(repliesTo(flow), opposite(direction), "unfunnel");
+    this.#known.set(key, { carrier, port: flow.sport });
+  }
+
+  /**
+   * Service side: a flow came under this carrier. Gives the port under which the pod sees the
+   * client: its own, unless another client of that address has it; undefined if none is free.
+   */
+  rememberUnfunneled(inner: Inner, carrier: Carrier, direction: Direction): number | undefined {
+    const { flow } = inner;
+    const keyFor = (sport: number) =>
+      keyOf(repliesTo({ ...flow, sport }), opposite(direction), "funnel");
+    const mine = (known: Remembered) =>
+      sameCarrier(known.carrier, carrier) && known.port === flow.sport;
+    const remember = (port: number) => {
+      this.#known.set(keyFor(port), { carrier, port: flow.sport });
+      return port;
+    };
+
+    const known = this.#known.get(keyFor(flow.sport));
+    if (known === undefined || mine(known)) return remember(flow.sport);
+
+    const hash = flowHash(flow);
+    const candidates = Array.from({ length: CANDIDATES }, (_, attempt) =>
+      portOfHash(
+        hashWord(hash, (carrier.sport << 16) | attempt),
+        LOWEST_CANDIDATE,
+        HIGHEST_CANDIDATE,
+      ),
+    );
+    const taken = candidates.find((port) => {
+      const other = this.#known.get(keyFor(port));
+      return other !== undefined && mine(other);
+    });
+    if (taken !== undefined) return taken;
+    // A TCP connection that goes on under another carrier is the same one; a new one, or UDP,
+    // is another client's.
+    if (flow.transport === "tcp" && !inner.begins) return remember(flow.sport);
+    const free = candidates.find((port) => !this.#known.has(keyFor(port)));
+    return free === undefined ? undefined : remember(free);
+  }
+
+  /** Service side: the carrier of a reply, turned round, and the client's own port. */
+  toFunnel(reply: Flow, direction: Direction): Remembered | undefined {
+    const known = this.#known.get(keyOf(reply, direction, "funnel"));
+    if (known === undefined) return undefined;
+    const { transport, sport, dport } = known.carrier;
+    return { carrier: { transport, sport: dport, dport: sport }, port: known.port };
+  }
+
+  /** Client side: whether this came as a reply to a flow that left funneled. */
+  isToUnfunnel(inner: Flow, carrier: Carrier, direction: Direction): boolean {
+    const known = this.#known.get(keyOf(inner, direction, "unfunnel"));
+    return known?.carrier.transport === carrier.transport && known.carrier.dport === carrier.sport;
+  }
+}
