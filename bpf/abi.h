@@ -208,7 +208,7 @@ struct sfunnel_reply_key {
 };
 
 struct sfunnel_reply {
-    __u64 last_seen;     /* jiffies of the last packet that was not a reply */
+    __u64 last_seen;     /* nanoseconds since boot; of the last packet that was not a reply */
     __u16 carrier_sport; /* host order, as a reply shows it: the service port */
     __u16 carrier_dport;
     __u16 port; /* the client's own port; the key has another one where two clients collide */
@@ -225,6 +225,8 @@ enum sfunnel_flow_event {
     SFUNNEL_FLOW_MOVED,
     /* The kernel had no room for an entry; the reply will not be known. */
     SFUNNEL_FLOW_NOT_ADDED,
+    /* A flow came without its carrier; replies go without one too. */
+    SFUNNEL_FLOW_DIRECT,
     SFUNNEL_FLOW_EVENTS,
 };
 

@@ -11,6 +11,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "loop.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -112,30 +113,54 @@ static __always_inline __u32 bounded(__u32 length, __u32 most) {
     return length + 1;
 }
 
-/* Sums a part of the packet, wherever its bytes lie. Only flows without a checksum need it. */
+/* A part of the packet that is being summed, a chunk at a time. */
+struct summing {
+    struct __sk_buff *skb;
+    struct sum_buffer *buffer;
+    __u32 offset;
+    __u32 length;
+    __u32 sum;
+};
+
+/* One whole chunk; 1 ends the loop. */
+static long sum_chunk(__u32 index __attribute__((unused)), struct summing *part) {
+    if (part->length < SUM_CHUNK ||
+        bpf_skb_load_bytes(part->skb, part->offset, part->buffer->bytes, SUM_CHUNK))
+        return 1;
+    part->sum = bpf_csum_diff(NULL, 0, (__be32 *)part->buffer->bytes, SUM_CHUNK, part->sum);
+    part->offset += SUM_CHUNK;
+    part->length -= SUM_CHUNK;
+    return 0;
+}
+
+/* Sums a part of the packet, wherever its bytes lie. */
 static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
     __u32 zero = 0;
-    struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    struct summing part = {.skb = skb, .offset = offset, .length = length, .sum = *sum};
 
-    if (!buffer)
+    part.buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    if (!part.buffer)
         return -1;
-    for (int chunk = 0; chunk < IP_MAX_LENGTH / SUM_CHUNK; chunk++) {
-        if (length < SUM_CHUNK)
-            break;
-        if (bpf_skb_load_bytes(skb, offset, buffer->bytes, SUM_CHUNK))
-            return -1;
-        *sum = bpf_csum_diff(NULL, 0, (__be32 *)buffer->bytes, SUM_CHUNK, *sum);
-        offset += SUM_CHUNK;
-        length -= SUM_CHUNK;
+    if (HAS_LOOP_HELPER) {
+        bpf_loop(IP_MAX_LENGTH / SUM_CHUNK, sum_chunk, &part, 0);
+    } else {
+        for (__u32 index = 0; index < IP_MAX_LENGTH / SUM_CHUNK; index++)
+            if (sum_chunk(index, &part))
+                break;
     }
-    if (length == 0)
-        return 0;
-    length = bounded(length, SUM_CHUNK);
-    /* A last odd word is filled up with zeros (RFC 1071). */
-    __builtin_memset(&buffer->bytes[length], 0, 4);
-    if (bpf_skb_load_bytes(skb, offset, buffer->bytes, length))
+    /* A chunk that could not be read. */
+    if (part.length >= SUM_CHUNK)
         return -1;
-    *sum = bpf_csum_diff(NULL, 0, (__be32 *)buffer->bytes, (length + 3) & ~3U, *sum);
+    if (part.length > 0) {
+        length = bounded(part.length, SUM_CHUNK);
+        /* A last odd word is filled up with zeros (RFC 1071). */
+        __builtin_memset(&part.buffer->bytes[length], 0, 4);
+        if (bpf_skb_load_bytes(skb, part.offset, part.buffer->bytes, length))
+            return -1;
+        part.sum =
+            bpf_csum_diff(NULL, 0, (__be32 *)part.buffer->bytes, (length + 3) & ~3U, part.sum);
+    }
+    *sum = part.sum;
     return 0;
 }
 
@@ -143,9 +168,11 @@ static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 lengt
 static __always_inline int read_l4_checksum(struct packet *packet) {
     __u32 place = packet->flow.transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
                                                         : offsetof(struct udphdr, check);
-    __u16 *checksum = header_at(packet->skb, packet->l4_offset + place, sizeof(*checksum));
+    __u16 checksum;
 
-    return checksum ? *checksum : -1;
+    if (read_header(packet->skb, packet->l4_offset + place, &checksum, sizeof(checksum)))
+        return -1;
+    return checksum;
 }
 
 /*

@@ -7,18 +7,8 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "loop.h"
 #include "maps.h"
-
-/*
- * bpf_loop came with 5.17. Its body is verified once instead of once a round, which takes the
- * load from a second to milliseconds. Kernels before 5.13 refuse even dead code that takes the
- * address of a function, so for them the same source is compiled a second time without it.
- */
-#ifdef SFUNNEL_WITHOUT_LOOP_HELPER
-#define HAS_LOOP_HELPER 0
-#else
-#define HAS_LOOP_HELPER 1
-#endif
 
 #define SET_NUMBER_BITS 32
 #define ADDRESS_BITS 128
@@ -81,9 +71,11 @@ static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
 
 #define NO_RULE SFUNNEL_MAX_RULES
 
+#if HAS_LOOP_HELPER
+
 struct search {
     const struct sfunnel_flow *flow;
-    void *rules; /* the list in force when the packet came; it is never changed */
+    void *rules;
     __u32 index; /* of the first rule that matched */
 };
 
@@ -99,25 +91,72 @@ static long try_rule(__u32 index, struct search *search) {
     return 1;
 }
 
-static __always_inline struct sfunnel_rule *classify(const struct sfunnel_flow *flow, __u32 list,
-                                                     __u32 *rule_index) {
-    struct search search = {.flow = flow, .index = NO_RULE};
+static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 list, void *rules) {
+    struct search search = {.flow = flow, .rules = rules, .index = NO_RULE};
 
-    search.rules = bpf_map_lookup_elem(&rulesets, &list);
-    if (!search.rules)
-        return NULL;
+    (void)list;
+    bpf_loop(SFUNNEL_MAX_RULES, try_rule, &search, 0);
+    return search.index;
+}
 
-    if (HAS_LOOP_HELPER) {
-        bpf_loop(SFUNNEL_MAX_RULES, try_rule, &search, 0);
-    } else {
-        for (__u32 index = 0; index < SFUNNEL_MAX_RULES; index++)
-            if (try_rule(index, &search))
-                break;
+#else
+
+/* The flow that is looked at: before 5.12 a global function takes numbers alone. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sfunnel_flow);
+} searched_flow SEC(".maps");
+
+/*
+ * 1: the rule matches, 0: it does not, -1: there are no more. Global, so that the verifier looks
+ * at it once and not once a round.
+ */
+__noinline int try_rule(__u32 list, __u32 index) {
+    __u32 zero = 0;
+    struct sfunnel_flow *flow = bpf_map_lookup_elem(&searched_flow, &zero);
+    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+    struct sfunnel_rule *rule;
+
+    if (!flow || !rules)
+        return -1;
+    rule = bpf_map_lookup_elem(rules, &index);
+    if (!rule || rule->kind == SFUNNEL_END)
+        return -1;
+    return rule_matches(rule, flow);
+}
+
+static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 list, void *rules) {
+    __u32 zero = 0;
+
+    (void)rules;
+    if (bpf_map_update_elem(&searched_flow, &zero, flow, BPF_ANY))
+        return NO_RULE;
+    for (__u32 index = 0; index < SFUNNEL_MAX_RULES; index++) {
+        int answer = try_rule(list, index);
+
+        if (answer)
+            return answer == 1 ? index : NO_RULE;
     }
-    if (search.index == NO_RULE)
+    return NO_RULE;
+}
+
+#endif
+
+/* The list that is in force when a packet comes is never changed while the packet is here. */
+static __noinline struct sfunnel_rule *classify(const struct sfunnel_flow *flow, __u32 list,
+                                                __u32 *rule_index) {
+    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+    __u32 index;
+
+    if (!rules)
         return NULL;
-    *rule_index = search.index;
-    return bpf_map_lookup_elem(search.rules, &search.index);
+    index = find_rule(flow, list, rules);
+    if (index == NO_RULE)
+        return NULL;
+    *rule_index = index;
+    return bpf_map_lookup_elem(rules, &index);
 }
 
 #endif

@@ -6,8 +6,14 @@
 
 #include "abi.h"
 
-/* Adds a packet to one entry of a per-CPU array of counters. */
-static __always_inline void count(void *counters, __u32 index, __u32 bytes) {
+/*
+ * Adds a packet to one entry of a per-CPU array of counters.
+ *
+ * Not inlined, as everything that hands a place on its stack to a helper: in a large function the
+ * compiler lays such a place over a pointer that it has spilled, which the verifier forbids
+ * without CAP_PERFMON. So the program is a chain of small functions.
+ */
+static __noinline void count(void *counters, __u32 index, __u32 bytes) {
     struct sfunnel_counter *counter = bpf_map_lookup_elem(counters, &index);
 
     if (counter) {

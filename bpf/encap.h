@@ -47,25 +47,35 @@ static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule
     }
 }
 
+/* The part of an IPv4 header that changes: from the length to the checksum. */
+struct ip_middle {
+    __u16 total_length;
+    __u16 id;
+    __u16 fragment;
+    __u8 ttl;
+    __u8 protocol;
+    __u16 checksum;
+};
+
 /* Protocol and length change, all else stays; the header checksum follows (RFC 1624). */
 static __always_inline int rewrite_ip(struct packet *packet, __u8 protocol, __u32 ip_length) {
-    void *data = (void *)(long)packet->skb->data;
-    struct iphdr *ip = data + ETH_HLEN;
+    __u32 offset = ETH_HLEN + offsetof(struct iphdr, tot_len);
     __u16 length = bpf_htons(ip_length), checksum;
+    struct ip_middle ip;
 
-    if ((void *)(ip + 1) > (void *)(long)packet->skb->data_end)
+    if (read_header(packet->skb, offset, &ip, sizeof(ip)))
         return -1;
-    checksum = checksum_replace(ip->check, ip->tot_len, length);
+    checksum = checksum_replace(ip.checksum, ip.total_length, length);
     /* The protocol is the low byte of its word. */
-    ip->check = checksum_replace(checksum, bpf_htons(ip->protocol), bpf_htons(protocol));
-    ip->tot_len = length;
-    ip->protocol = protocol;
-    return 0;
+    ip.checksum = checksum_replace(checksum, bpf_htons(ip.protocol), bpf_htons(protocol));
+    ip.total_length = length;
+    ip.protocol = protocol;
+    return bpf_skb_store_bytes(packet->skb, offset, &ip, sizeof(ip), 0);
 }
 
-/* Writes the carrier at `header` and gives the sum of its bytes, checksum included. */
-static __always_inline __u32 write_tcp_carrier(struct tcphdr *tcp, __u16 sport, __u16 dport,
-                                               __u32 sum) {
+/* Fills in the carrier and gives the sum of its bytes, checksum included. */
+static __always_inline __u32 fill_tcp_carrier(struct tcphdr *tcp, __u16 sport, __u16 dport,
+                                              __u32 sum) {
     __u32 header;
 
     tcp->source = bpf_htons(sport);
@@ -83,8 +93,8 @@ static __always_inline __u32 write_tcp_carrier(struct tcphdr *tcp, __u16 sport, 
     return sum_add(header, tcp->check);
 }
 
-static __always_inline __u32 write_udp_carrier(struct udphdr *udp, __u16 sport, __u16 dport,
-                                               __u16 length, __u32 sum) {
+static __always_inline __u32 fill_udp_carrier(struct udphdr *udp, __u16 sport, __u16 dport,
+                                              __u16 length, __u32 sum) {
     __u32 header = bpf_htons(sport) + bpf_htons(dport) + bpf_htons(length);
 
     udp->source = bpf_htons(sport);
@@ -124,12 +134,24 @@ static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length
     return bpf_skb_store_bytes(skb, ROOM_OFFSET + size, options, length, 0);
 }
 
+/*
+ * A frame longer than the device's MTU would be lost behind us without a word. bpf_skb_adjust_room
+ * refuses to make one up to 5.11; the helper came with 5.12. The program for kernels before 5.17
+ * does without, so on 5.12 to 5.16 such a frame is lost. Not inlined: that would double the work
+ * of the verifier.
+ */
+static __noinline bool exceeds_mtu(const struct packet *packet, __u32 size) {
+    __u32 mtu = 0;
+
+    return HAS_LOOP_HELPER && packet->direction == SFUNNEL_EGRESS &&
+           bpf_check_mtu(packet->skb, 0, &mtu, size, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED;
+}
+
 /* Not inlined, as pop_carrier: one copy serves rules and replies. GO_ON where all went well. */
 static __noinline int push_carrier(struct packet *packet, const struct carrier *carrier) {
     struct __sk_buff *skb = packet->skb;
     __u32 size = carrier_size(carrier->transport);
     __u32 length = size + packet->l4_length;
-    void *data, *header;
     __u32 sum;
     long error;
 
@@ -137,6 +159,8 @@ static __noinline int push_carrier(struct packet *packet, const struct carrier *
         return SFUNNEL_TOO_BIG;
     if (skb->gso_size)
         return SFUNNEL_GSO;
+    if (exceeds_mtu(packet, size))
+        return SFUNNEL_TOO_BIG;
 
     if (settle_inner_checksum(packet, &sum))
         return SFUNNEL_FAILED;
@@ -148,17 +172,19 @@ static __noinline int push_carrier(struct packet *packet, const struct carrier *
 
     sum = sum_add(sum, sum_addresses(&packet->flow));
     sum = sum_add(sum, sum_pseudo(carrier->transport, length));
-    data = (void *)(long)skb->data;
-    header = data + (packet->l4_offset & HEADER_OFFSET_MASK);
     if (carrier->transport == IPPROTO_TCP) {
-        if (header + sizeof(struct tcphdr) > (void *)(long)skb->data_end)
-            return SFUNNEL_FAILED;
-        sum = write_tcp_carrier(header, carrier->sport, carrier->dport, sum);
+        struct tcphdr tcp;
+
+        sum = fill_tcp_carrier(&tcp, carrier->sport, carrier->dport, sum);
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &tcp, sizeof(tcp), 0);
     } else {
-        if (header + sizeof(struct udphdr) > (void *)(long)skb->data_end)
-            return SFUNNEL_FAILED;
-        sum = write_udp_carrier(header, carrier->sport, carrier->dport, length, sum);
+        struct udphdr udp;
+
+        sum = fill_udp_carrier(&udp, carrier->sport, carrier->dport, length, sum);
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &udp, sizeof(udp), 0);
     }
+    if (error)
+        return SFUNNEL_FAILED;
     if (rewrite_ip(packet, carrier->transport, packet->ip_length + size))
         return SFUNNEL_FAILED;
     /* CHECKSUM_COMPLETE covers the new bytes as well; anything else ignores this. */
@@ -167,13 +193,16 @@ static __noinline int push_carrier(struct packet *packet, const struct carrier *
     return GO_ON;
 }
 
-/* Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these. */
-static __always_inline bool has_carrier_fields(const struct packet *packet) {
-    struct tcphdr *tcp = header_at(packet->skb, packet->l4_offset, sizeof(*tcp));
+/*
+ * Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these.
+ */
+static __noinline bool has_carrier_fields(const struct packet *packet) {
+    struct tcphdr tcp;
 
-    return tcp && tcp->seq == bpf_htonl(CARRIER_SEQ) && tcp->ack_seq == bpf_htonl(CARRIER_ACK) &&
-           *offset_and_flags(tcp) == bpf_htons(CARRIER_OFFSET_AND_FLAGS) &&
-           tcp->window == bpf_htons(CARRIER_WINDOW);
+    return !read_header(packet->skb, packet->l4_offset, &tcp, sizeof(tcp)) &&
+           tcp.seq == bpf_htonl(CARRIER_SEQ) && tcp.ack_seq == bpf_htonl(CARRIER_ACK) &&
+           *offset_and_flags(&tcp) == bpf_htons(CARRIER_OFFSET_AND_FLAGS) &&
+           tcp.window == bpf_htons(CARRIER_WINDOW);
 }
 
 /* What lies under a carrier. */
@@ -200,26 +229,22 @@ static __noinline int find_inner(const struct packet *packet, __u32 transport,
     flow->transport = transport;
     inner->begins = false;
     if (transport == IPPROTO_TCP) {
-        struct tcphdr *tcp;
+        struct tcphdr tcp;
 
-        if (length < sizeof(*tcp))
+        if (length < sizeof(tcp) || read_header(packet->skb, offset, &tcp, sizeof(tcp)) ||
+            tcp.doff < 5 || tcp.doff * 4U > length)
             return SFUNNEL_NOT_CARRIER;
-        tcp = header_at(packet->skb, offset, sizeof(*tcp));
-        if (!tcp || tcp->doff < 5 || tcp->doff * 4U > length)
-            return SFUNNEL_NOT_CARRIER;
-        flow->sport = bpf_ntohs(tcp->source);
-        flow->dport = bpf_ntohs(tcp->dest);
-        inner->begins = tcp->syn && !tcp->ack;
+        flow->sport = bpf_ntohs(tcp.source);
+        flow->dport = bpf_ntohs(tcp.dest);
+        inner->begins = tcp.syn && !tcp.ack;
     } else {
-        struct udphdr *udp;
+        struct udphdr udp;
 
-        if (length < sizeof(*udp))
+        if (length < sizeof(udp) || read_header(packet->skb, offset, &udp, sizeof(udp)) ||
+            bpf_ntohs(udp.len) != length)
             return SFUNNEL_NOT_CARRIER;
-        udp = header_at(packet->skb, offset, sizeof(*udp));
-        if (!udp || bpf_ntohs(udp->len) != length)
-            return SFUNNEL_NOT_CARRIER;
-        flow->sport = bpf_ntohs(udp->source);
-        flow->dport = bpf_ntohs(udp->dest);
+        flow->sport = bpf_ntohs(udp.source);
+        flow->dport = bpf_ntohs(udp.dest);
     }
     return GO_ON;
 }
@@ -243,7 +268,7 @@ static __noinline int pop_carrier(struct packet *packet, __u32 inner) {
 }
 
 /* A funnel rule has matched. */
-static __always_inline int funnel(struct packet *packet, const struct sfunnel_rule *rule) {
+static __noinline int funnel(struct packet *packet, const struct sfunnel_rule *rule) {
     struct carrier carrier = {
         .sport = carrier_source_port(rule, &packet->flow),
         .dport = rule->carrier_dport,
@@ -258,7 +283,7 @@ static __always_inline int funnel(struct packet *packet, const struct sfunnel_ru
 }
 
 /* An unfunnel rule has matched the carrier, if it is one. */
-static __always_inline int unfunnel(struct packet *packet, const struct sfunnel_rule *rule) {
+static __noinline int unfunnel(struct packet *packet, const struct sfunnel_rule *rule) {
     struct carrier carrier = {
         .sport = packet->flow.sport,
         .dport = packet->flow.dport,
@@ -288,7 +313,7 @@ static __always_inline int unfunnel(struct packet *packet, const struct sfunnel_
 }
 
 /* No rule has matched, but this may be the answer to a flow that came funneled. */
-static __always_inline int funnel_reply(struct packet *packet) {
+static __noinline int funnel_reply(struct packet *packet) {
     struct sfunnel_reply *reply = find_reply_to_funnel(packet);
     struct carrier carrier;
     __u16 port = packet->flow.dport;
@@ -307,7 +332,7 @@ static __always_inline int funnel_reply(struct packet *packet) {
 }
 
 /* Nor this; but it may bring the answer to a flow that left funneled. */
-static __always_inline int unfunnel_reply(struct packet *packet, __u32 replies) {
+static __noinline int unfunnel_reply(struct packet *packet, __u32 replies) {
     struct inner inner;
     int outcome;
 

@@ -10,9 +10,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
-#include "classify.h"
 #include "count.h"
 #include "hash.h"
+#include "loop.h"
 #include "maps.h"
 #include "parse.h"
 
@@ -27,7 +27,8 @@
 #define PORT_CANDIDATES 4
 #define LOWEST_CANDIDATE 1024
 
-/* Nanoseconds since boot, to a few milliseconds; the cheap clock came with 5.11, before bpf_loop. */
+/* Nanoseconds since boot, to a few milliseconds; the cheap clock came with 5.11, before bpf_loop.
+ */
 static __always_inline __u64 coarse_clock(void) {
     return HAS_LOOP_HELPER ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
@@ -95,15 +96,18 @@ static __always_inline void add_reply(const struct sfunnel_reply_key *key, __u16
     struct sfunnel_reply reply = {.last_seen = coarse_clock(), .port = port};
 
     set_carrier(&reply, carrier);
-    if (bpf_map_update_elem(&replies, key, &reply, BPF_ANY))
+    if (bpf_map_update_elem(&replies, key, &reply, BPF_ANY)) {
         count_flow(SFUNNEL_FLOW_NOT_ADDED);
-    else
-        count_flow(SFUNNEL_FLOW_ADDED);
+        return;
+    }
+    count_flow(SFUNNEL_FLOW_ADDED);
+    /* What was never looked up is evicted first, and the reply to this is still to come. */
+    bpf_map_lookup_elem(&replies, key);
 }
 
 /* Client side: a flow leaves under this carrier. */
-static __always_inline void remember_funneled(const struct packet *packet,
-                                              const struct carrier *carrier) {
+static __noinline void remember_funneled(const struct packet *packet,
+                                         const struct carrier *carrier) {
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 
@@ -126,6 +130,8 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
     __u32 hash = flow_hash(inner);
     __u16 free = 0;
 
+    /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate. */
+#pragma unroll
     for (__u32 attempt = 0; attempt < PORT_CANDIDATES; attempt++) {
         __u64 spread = flow_hash_word(hash, (__u32)carrier->sport << 16 | attempt);
         __u16 candidate = LOWEST_CANDIDATE + (spread * (65536 - LOWEST_CANDIDATE) >> 32);
@@ -154,9 +160,9 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
  * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
  * client's otherwise, unless the old one has long been silent.
  */
-static __always_inline __u16 remember_unfunneled(const struct packet *packet,
-                                                 const struct sfunnel_flow *inner,
-                                                 const struct carrier *carrier, bool begins) {
+static __noinline __u16 remember_unfunneled(const struct packet *packet,
+                                            const struct sfunnel_flow *inner,
+                                            const struct carrier *carrier, bool begins) {
     __u64 now = coarse_clock();
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
@@ -187,6 +193,20 @@ static __always_inline __u16 remember_unfunneled(const struct packet *packet,
     return inner->sport;
 }
 
+/*
+ * Service side: a packet came as it is. If its flow came funneled before, it was another one with
+ * the same ports (a probe from the node that masquerades clients, a client whose sfunnel has
+ * gone): replies take the way that the flow took last.
+ */
+static __noinline void forget_unfunneled(const struct packet *packet) {
+    struct sfunnel_reply_key key;
+
+    key_of_replies(&key, packet, &packet->flow, false);
+    /* Looked up first: a delete takes a lock, and this is every packet that is not ours. */
+    if (bpf_map_lookup_elem(&replies, &key) && bpf_map_delete_elem(&replies, &key) == 0)
+        count_flow(SFUNNEL_FLOW_DIRECT);
+}
+
 /* Service side: the carrier under which this reply has to go, if it is one. */
 static __always_inline struct sfunnel_reply *find_reply_to_funnel(const struct packet *packet) {
     struct sfunnel_reply_key key;
@@ -196,8 +216,8 @@ static __always_inline struct sfunnel_reply *find_reply_to_funnel(const struct p
 }
 
 /* Client side: does this carrier bring a reply to a flow that we have funneled? */
-static __always_inline bool is_reply_to_unfunnel(const struct packet *packet,
-                                                 const struct sfunnel_flow *inner) {
+static __noinline bool is_reply_to_unfunnel(const struct packet *packet,
+                                            const struct sfunnel_flow *inner) {
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 

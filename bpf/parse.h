@@ -17,12 +17,6 @@
 #define IP_FRAGMENT_MASK 0x3fff /* MF and the offset */
 #define IP_MAX_LENGTH 65535
 
-/*
- * All headers that we look at begin within the first 255 bytes. The verifier forgets the bound
- * of an offset that was spilled to the stack; masking tells it anew and changes nothing.
- */
-#define HEADER_OFFSET_MASK 0xff
-
 /* What a step returns when the packet's life goes on; no packet ends with it. */
 #define GO_ON SFUNNEL_OUTCOMES
 
@@ -39,23 +33,13 @@ struct packet {
 };
 
 /*
- * The header at an offset, pulled into the linear part if it lies outside (GRO and zero-copy
- * leave it there). Pulling moves the packet: pointers taken before are gone, the verifier
- * sees to it that none is used.
+ * Copies a header from wherever its bytes lie; 0 if they are all there. Packets are read and
+ * written by helpers alone, not through pointers: without CAP_PERFMON the verifier takes no packet
+ * pointer with a variable offset, and a program that writes through one makes the kernel copy the
+ * head of every cloned packet that passes, such as all local TCP, also where no rule matches.
  */
-static __always_inline void *header_at(struct __sk_buff *skb, __u32 offset, __u32 size) {
-    void *header;
-
-    offset &= HEADER_OFFSET_MASK;
-    header = (void *)(long)skb->data + offset;
-    if (header + size > (void *)(long)skb->data_end) {
-        if (bpf_skb_pull_data(skb, offset + size))
-            return NULL;
-        header = (void *)(long)skb->data + offset;
-        if (header + size > (void *)(long)skb->data_end)
-            return NULL;
-    }
-    return header;
+static __always_inline int read_header(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
+    return bpf_skb_load_bytes(skb, offset, to, size);
 }
 
 static __always_inline void map_ipv4(__u32 *mapped, __u32 address) {
@@ -67,60 +51,49 @@ static __always_inline void map_ipv4(__u32 *mapped, __u32 address) {
 
 static __always_inline enum sfunnel_outcome parse_ports(struct packet *packet) {
     struct sfunnel_flow *flow = &packet->flow;
+    /* The header of TCP begins with the same ports; its length is in another place. */
+    struct udphdr udp;
 
-    if (flow->transport == IPPROTO_TCP) {
-        struct tcphdr *tcp;
-
-        if (packet->l4_length < sizeof(*tcp))
-            return SFUNNEL_MALFORMED;
-        tcp = header_at(packet->skb, packet->l4_offset, sizeof(*tcp));
-        if (!tcp)
-            return SFUNNEL_MALFORMED;
-        flow->sport = bpf_ntohs(tcp->source);
-        flow->dport = bpf_ntohs(tcp->dest);
-    } else {
-        struct udphdr *udp;
-
-        if (packet->l4_length < sizeof(*udp))
-            return SFUNNEL_MALFORMED;
-        udp = header_at(packet->skb, packet->l4_offset, sizeof(*udp));
-        /* Bytes behind the UDP length are in no checksum; nobody sends them on purpose. */
-        if (!udp || bpf_ntohs(udp->len) != packet->l4_length)
-            return SFUNNEL_MALFORMED;
-        flow->sport = bpf_ntohs(udp->source);
-        flow->dport = bpf_ntohs(udp->dest);
-    }
+    if (packet->l4_length < sizeof(udp) ||
+        (flow->transport == IPPROTO_TCP && packet->l4_length < sizeof(struct tcphdr)))
+        return SFUNNEL_MALFORMED;
+    if (read_header(packet->skb, packet->l4_offset, &udp, sizeof(udp)))
+        return SFUNNEL_MALFORMED;
+    /* Bytes behind the UDP length are in no checksum; nobody sends them on purpose. */
+    if (flow->transport == IPPROTO_UDP && bpf_ntohs(udp.len) != packet->l4_length)
+        return SFUNNEL_MALFORMED;
+    flow->sport = bpf_ntohs(udp.source);
+    flow->dport = bpf_ntohs(udp.dest);
     return GO_ON;
 }
 
-static __always_inline enum sfunnel_outcome parse(struct packet *packet) {
+static __noinline int parse(struct packet *packet) {
     struct __sk_buff *skb = packet->skb;
     struct sfunnel_flow *flow = &packet->flow;
     __u32 header_length;
-    struct iphdr *ip;
+    struct iphdr ip;
 
     if (skb->protocol != bpf_htons(ETH_P_IP))
         return SFUNNEL_NOT_IPV4;
 
-    ip = header_at(skb, ETH_HLEN, sizeof(*ip));
-    if (!ip)
+    if (read_header(skb, ETH_HLEN, &ip, sizeof(ip)))
         return SFUNNEL_MALFORMED;
-    header_length = ip->ihl * 4;
-    packet->ip_length = bpf_ntohs(ip->tot_len);
-    if (ip->version != 4 || header_length < sizeof(*ip) || packet->ip_length < header_length ||
+    header_length = ip.ihl * 4;
+    packet->ip_length = bpf_ntohs(ip.tot_len);
+    if (ip.version != 4 || header_length < sizeof(ip) || packet->ip_length < header_length ||
         ETH_HLEN + packet->ip_length > skb->len)
         return SFUNNEL_MALFORMED;
 
-    if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
+    if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP)
         return SFUNNEL_NOT_TCP_UDP;
-    if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
+    if (ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
         return SFUNNEL_FRAGMENT;
 
-    map_ipv4(flow->saddr, ip->saddr);
-    map_ipv4(flow->daddr, ip->daddr);
+    map_ipv4(flow->saddr, ip.saddr);
+    map_ipv4(flow->daddr, ip.daddr);
     flow->family = SFUNNEL_IPV4;
-    flow->transport = ip->protocol;
-    packet->options_length = header_length - sizeof(*ip);
+    flow->transport = ip.protocol;
+    packet->options_length = header_length - sizeof(ip);
     packet->l4_offset = ETH_HLEN + header_length;
     packet->l4_length = packet->ip_length - header_length;
     return parse_ports(packet);

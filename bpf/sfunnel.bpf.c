@@ -30,6 +30,19 @@ static __always_inline int follow(struct packet *packet, __u32 replies) {
     return outcome;
 }
 
+/*
+ * Both are read, then one is taken: without CAP_PERFMON the verifier takes no pointer that depends
+ * on a variable, which is what the compiler would make of an index.
+ */
+static __always_inline __u32 replies_at(const struct sfunnel_control *in_force, __u32 direction) {
+    __u32 ingress = in_force->replies[SFUNNEL_INGRESS];
+    __u32 egress = in_force->replies[SFUNNEL_EGRESS];
+
+    barrier_var(ingress);
+    barrier_var(egress);
+    return direction == SFUNNEL_INGRESS ? ingress : egress;
+}
+
 static __always_inline bool asks_rules(const struct packet *packet,
                                        const struct sfunnel_control *in_force) {
     struct sfunnel_hook hook = {.ifindex = packet->skb->ifindex, .direction = packet->direction};
@@ -37,23 +50,15 @@ static __always_inline bool asks_rules(const struct packet *packet,
     return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
 }
 
-static __always_inline int live(struct packet *packet) {
-    int outcome = parse(packet);
-    struct sfunnel_control *in_force;
+static __always_inline int judge(struct packet *packet, const struct sfunnel_control *in_force) {
     struct sfunnel_rule *rule = NULL;
-    __u32 index = 0, zero = 0;
-
-    if (outcome != GO_ON)
-        return outcome;
-    in_force = bpf_map_lookup_elem(&control, &zero);
-    if (!in_force)
-        return SFUNNEL_NO_MATCH;
+    __u32 index = 0;
 
     if (asks_rules(packet, in_force))
         rule = classify(&packet->flow,
                         in_force->active_slot * SFUNNEL_DIRECTIONS + packet->direction, &index);
     if (!rule)
-        return follow(packet, in_force->replies[packet->direction & 1]);
+        return follow(packet, replies_at(in_force, packet->direction));
     packet->rule_index = index + 1;
     count(&rule_counters, rule->counter, packet->frame_length);
 
@@ -67,6 +72,29 @@ static __always_inline int live(struct packet *packet) {
     default:
         return SFUNNEL_ACCEPTED;
     }
+}
+
+static __always_inline bool is_untouched(int outcome) {
+    return outcome == SFUNNEL_NO_MATCH || outcome == SFUNNEL_NOT_CARRIER ||
+           outcome == SFUNNEL_ACCEPTED;
+}
+
+static __always_inline int live(struct packet *packet) {
+    int outcome = parse(packet);
+    struct sfunnel_control *in_force;
+    __u32 zero = 0;
+
+    if (outcome != GO_ON)
+        return outcome;
+    in_force = bpf_map_lookup_elem(&control, &zero);
+    if (!in_force)
+        return SFUNNEL_NO_MATCH;
+
+    outcome = judge(packet, in_force);
+    if (is_untouched(outcome) &&
+        replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
+        forget_unfunneled(packet);
+    return outcome;
 }
 
 static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction direction) {

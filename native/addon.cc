@@ -110,6 +110,22 @@ Napi::Value tcxPrograms(const Napi::CallbackInfo &info) {
     });
 }
 
+Napi::Value tcxRevision(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    int ifindex = args.ifindex(1);
+    Direction direction = args.direction(2);
+    return run<TcxRevision>(info.Env(), [=] {
+        return inNetns<TcxRevision>(netns, [=]() -> Result<TcxRevision> {
+            auto revision = queryTcxRevision(ifindex, direction);
+            if (failed(revision)) {
+                return std::move(failure(revision));
+            }
+            return TcxRevision{value(revision)};
+        });
+    });
+}
+
 Napi::Value qdiscOf(const Napi::CallbackInfo &info) {
     Args args(info);
     std::string netns = args.string(0, "netns");
@@ -165,6 +181,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("devices", Napi::Function::New<devices>(env, "devices"));
     exports.Set("netnsInode", Napi::Function::New<netnsInode>(env, "netnsInode"));
     exports.Set("tcxPrograms", Napi::Function::New<tcxPrograms>(env, "tcxPrograms"));
+    exports.Set("tcxRevision", Napi::Function::New<tcxRevision>(env, "tcxRevision"));
     exports.Set("qdisc", Napi::Function::New<qdiscOf>(env, "qdisc"));
     exports.Set("program", Napi::Function::New<program>(env, "program"));
     exports.Set("lookup", Napi::Function::New<lookup>(env, "lookup"));

@@ -24,6 +24,18 @@ uint32_t Args::uint32(size_t index, const char *name, uint32_t least, uint32_t m
     return checkedUint32(info_[index], name, least, most);
 }
 
+uint64_t Args::uint64(size_t index, const char *name) const {
+    if (!info_[index].IsBigInt()) {
+        badType(name, "a BigInt");
+    }
+    bool lossless = false;
+    uint64_t number = info_[index].As<Napi::BigInt>().Uint64Value(&lossless);
+    if (!lossless) {
+        badRange(std::string(name) + " must be a BigInt of 64 bits");
+    }
+    return number;
+}
+
 int Args::ifindex(size_t index) const {
     return static_cast<int>(uint32(index, "ifindex", 1, INT_MAX));
 }

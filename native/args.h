@@ -24,6 +24,8 @@ class Args {
 
     uint32_t uint32(size_t index, const char *name, uint32_t least = 0,
                     uint32_t most = UINT32_MAX) const;
+    /* A BigInt. */
+    uint64_t uint64(size_t index, const char *name) const;
     int ifindex(size_t index) const;
     Direction direction(size_t index) const;
     bool boolean(size_t index, const char *name) const;

@@ -27,6 +27,18 @@ Result<std::optional<Filter>> filterAt(const ClsactPlace &place) {
     return std::optional<Filter>();
 }
 
+/* In place of a filter that is there. */
+Result<Done> putFilter(int program, const ClsactPlace &place) {
+    bpf_tc_hook hook = clsactHook(place.ifindex, place.direction);
+    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .flags = BPF_TC_F_REPLACE,
+                .handle = place.handle, .priority = place.priority);
+    int error = bpf_tc_attach(&hook, &options);
+    if (error != 0) {
+        return Failure{-error, "attach clsact filter"};
+    }
+    return Done{};
+}
+
 Result<Done> removeFilter(const ClsactPlace &place) {
     bpf_tc_hook hook = clsactHook(place.ifindex, place.direction);
     LIBBPF_OPTS(bpf_tc_opts, options, .handle = place.handle, .priority = place.priority);
@@ -37,30 +49,37 @@ Result<Done> removeFilter(const ClsactPlace &place) {
     return Done{};
 }
 
+/* How often to start again when another process takes the qdisc away under us. */
+constexpr int attempts = 16;
+
 /* Whether the qdisc was made for it. */
 Result<bool> addFilter(const Program &program, const ClsactPlace &place) {
-    Result<bool> made = ensureClsact(place.ifindex, place.direction);
-    if (failed(made)) {
-        return made;
-    }
-    bpf_tc_hook hook = clsactHook(place.ifindex, place.direction);
-    LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program.fd.get(), .flags = BPF_TC_F_REPLACE,
-                .handle = place.handle, .priority = place.priority);
-    int error = bpf_tc_attach(&hook, &options);
-    if (error != 0) {
+    for (int attempt = 1;; attempt++) {
+        Result<bool> made = ensureClsact(place.ifindex, place.direction);
+        if (failed(made)) {
+            return made;
+        }
+        Result<Done> put = putFilter(program.fd.get(), place);
+        if (!failed(put)) {
+            return made;
+        }
         if (value(made)) {
             destroyClsactIfEmpty(place.ifindex);
+            return std::move(failure(put));
         }
-        return Failure{-error, "attach clsact filter"};
+        Result<std::string> kind = qdiscKind(place.ifindex);
+        if (attempt == attempts || failed(kind) || !value(kind).empty()) {
+            return std::move(failure(put));
+        }
     }
-    return made;
 }
 
 class ClsactFilter final : public Attachment {
   public:
-    ClsactFilter(Netns netns, const ClsactPlace &place, uint32_t programId,
+    ClsactFilter(Netns netns, const ClsactPlace &place, Fd program, uint32_t programId, Fd replaced,
                  std::shared_ptr<MadeQdisc> qdisc, bool persist)
-        : netns_(std::move(netns)), place_(place), programId_(programId), qdisc_(std::move(qdisc)),
+        : netns_(std::move(netns)), place_(place), program_(std::move(program)),
+          programId_(programId), replaced_(std::move(replaced)), qdisc_(std::move(qdisc)),
           persist_(persist) {
         if (!persist) {
             atExit_.emplace(*this);
@@ -78,32 +97,58 @@ class ClsactFilter final : public Attachment {
     }
 
     Result<Done> detach() override {
+        settle();
+        return revert();
+    }
+
+    Result<Done> revert() override {
         std::lock_guard lock(mutex_);
         if (detached_) {
             return Done{};
         }
         std::lock_guard clsact(clsactMutex());
-        Result<Done> result = netns_.run<Done>([this] { return remove(); });
+        Result<Done> result = netns_.run<Done>([this] { return leave(); });
         if (failed(result) && failure(result).error == ENODEV) {
             result = Done{};
         }
         if (!failed(result)) {
             detached_ = true;
             netns_ = Netns();
+            program_.reset();
+            replaced_.reset();
             qdisc_.reset();
         }
         return result;
     }
 
+    void settle() override {
+        std::lock_guard lock(mutex_);
+        replaced_.reset();
+    }
+
+    Result<Standing> standing() override {
+        std::lock_guard lock(mutex_);
+        if (detached_) {
+            return Failure{ENOENT, "find what to replace"};
+        }
+        Standing standing;
+        standing.program = Fd::duplicate(program_.get());
+        if (!standing.program.valid()) {
+            return lastError("keep program");
+        }
+        return standing;
+    }
+
   private:
-    Result<Done> remove() const {
+    Result<Done> leave() const {
         Result<std::optional<Filter>> filter = filterAt(place_);
         if (failed(filter)) {
             return std::move(failure(filter));
         }
         /* Another program by now: it replaced us and has an owner of its own. */
         if (value(filter) && value(filter)->programId == programId_) {
-            Result<Done> removed = removeFilter(place_);
+            Result<Done> removed =
+                replaced_.valid() ? putFilter(replaced_.get(), place_) : removeFilter(place_);
             if (failed(removed) && failure(removed).error != ENOENT) {
                 return removed;
             }
@@ -115,7 +160,9 @@ class ClsactFilter final : public Attachment {
     /* Kept open, so that the way back exists when the namespace has lost its name. */
     Netns netns_;
     ClsactPlace place_;
+    Fd program_;
     uint32_t programId_;
+    Fd replaced_;
     /* Null: somebody else made it. */
     std::shared_ptr<MadeQdisc> qdisc_;
     bool persist_;
@@ -139,20 +186,39 @@ Result<std::shared_ptr<MadeQdisc>> addFilterIn(const Netns &netns, const Program
     return madeQdisc(value(inode).number, place.ifindex, value(made));
 }
 
+/*
+ * Not valid where there is none, or it cannot be opened (that takes CAP_SYS_ADMIN if it is not
+ * ours): then there is no way back to it.
+ */
+Fd programOf(const Predecessor &predecessor) {
+    if (predecessor.attachment) {
+        Result<Standing> standing = predecessor.attachment->standing();
+        return failed(standing) ? Fd() : std::move(value(standing).program);
+    }
+    return predecessor ? Fd(bpf_prog_get_fd_by_id(predecessor.programId)) : Fd();
+}
+
 } // namespace
 
 Result<AttachmentHandle> attachClsact(const Program &program, const std::string &path,
-                                      const ClsactPlace &place, bool persist) {
+                                      const ClsactPlace &place, const Predecessor &predecessor,
+                                      bool persist) {
     Result<Netns> netns = Netns::open(path);
     if (failed(netns)) {
         return std::move(failure(netns));
+    }
+    Fd replaced = programOf(predecessor);
+    Fd kept = Fd::duplicate(program.fd.get());
+    if (!kept.valid()) {
+        return lastError("keep program");
     }
     auto qdisc = addFilterIn(value(netns), program, place);
     if (failed(qdisc)) {
         return std::move(failure(qdisc));
     }
-    return std::make_shared<ClsactFilter>(std::move(value(netns)), place, program.id,
-                                          std::move(value(qdisc)), persist);
+    return std::make_shared<ClsactFilter>(std::move(value(netns)), place, std::move(kept),
+                                          program.id, std::move(replaced), std::move(value(qdisc)),
+                                          persist);
 }
 
 Result<Done> detachClsact(const ClsactPlace &place) {

@@ -8,6 +8,7 @@ Napi::Object filterToJs(Napi::Env env, const Filter &filter) {
     object.Set("direction", Napi::Number::New(env, static_cast<uint8_t>(filter.direction)));
     object.Set("kind", Napi::String::New(env, filter.kind));
     object.Set("chain", Napi::Number::New(env, filter.chain));
+    object.Set("protocol", Napi::Number::New(env, filter.protocol));
     object.Set("priority", Napi::Number::New(env, filter.priority));
     object.Set("handle", Napi::Number::New(env, filter.handle));
     object.Set("name", Napi::String::New(env, filter.name));

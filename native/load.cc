@@ -145,6 +145,21 @@ Result<Done> takePrograms(bpf_object *object, Loaded &loaded) {
     return Done{};
 }
 
+/*
+ * Only the maps that its instructions name stay with a program. The others are for whoever
+ * finds it on a hook when this process has gone, so they are bound to it (5.10).
+ */
+Result<Done> bindMaps(bpf_object *, Loaded &loaded) {
+    for (const Program &program : loaded.programs) {
+        for (const auto &[name, map] : loaded.maps) {
+            if (bpf_prog_bind_map(program.fd.get(), map.fd.get(), nullptr) != 0) {
+                return lastError("bind map " + name);
+            }
+        }
+    }
+    return Done{};
+}
+
 Result<std::shared_ptr<const Loaded>> loadQuietly(const Bytes &bytes, const Limits &limits,
                                                   const Constants &constants) {
     if (libbpf_num_possible_cpus() < 1) {
@@ -168,7 +183,7 @@ Result<std::shared_ptr<const Loaded>> loadQuietly(const Bytes &bytes, const Limi
         return Failure{systemError(-error), "load"};
     }
     auto loaded = std::make_shared<Loaded>();
-    for (auto take : {takeMaps, takePrograms}) {
+    for (auto take : {takeMaps, takePrograms, bindMaps}) {
         step = take(object.get(), *loaded);
         if (failed(step)) {
             return std::move(failure(step));

@@ -59,6 +59,32 @@ Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count) {
     return values;
 }
 
+Result<EntryCount> countEntries(const Map &map) {
+    /* A batch need not hold a whole bucket's worth less than this: larger ones do not occur. */
+    constexpr uint32_t batch = 4096;
+    Bytes keys(batch * map.keySize), values(batch * map.valueSize);
+    uint32_t position = 0, total = 0;
+    bool begun = false;
+    for (;;) {
+        uint32_t count = batch;
+        LIBBPF_OPTS(bpf_map_batch_opts, options);
+        int error = bpf_map_lookup_batch(map.fd.get(), begun ? &position : nullptr, &position,
+                                         keys.data(), values.data(), &count, &options);
+        if (error != 0 && errno != ENOENT) {
+            return lastError("count entries");
+        }
+        total += count;
+        begun = true;
+        if (error != 0) {
+            return EntryCount{total};
+        }
+    }
+}
+
+Napi::Value toJs(Napi::Env env, EntryCount &&count) {
+    return Napi::Number::New(env, count.entries);
+}
+
 Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count) {
     uint32_t valueSize = static_cast<uint32_t>(values.size() / count);
     /* With this flag (5.10) arrays of other lengths than the template's fit in the outer map. */

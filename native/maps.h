@@ -1,6 +1,8 @@
 /* Reads and writes maps by bpf(2). Sizes have been checked by the caller. */
 #pragma once
 
+#include <napi.h>
+
 #include <memory>
 #include <string>
 
@@ -8,10 +10,19 @@
 
 namespace sfunnel {
 
+struct EntryCount {
+    uint32_t entries;
+};
+
 Result<Done> updateMap(const Map &map, const Bytes &keys, const Bytes &values, uint32_t count);
 Result<Done> removeFromMap(const Map &map, const Bytes &keys, uint32_t count);
 Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count);
 /* Puts a new inner array of `count` entries at outer[slot], in one step for who reads it. */
 Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count);
+
+/* How many entries a hash map holds. Under traffic, a count of a moment that never was. */
+Result<EntryCount> countEntries(const Map &map);
+
+Napi::Value toJs(Napi::Env env, EntryCount &&count);
 
 } // namespace sfunnel

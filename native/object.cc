@@ -36,6 +36,7 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
                 InstanceMethod<&LoadedObject::remove>("remove", napi_default_method),
                 InstanceMethod<&LoadedObject::read>("read", napi_default_method),
                 InstanceMethod<&LoadedObject::publish>("publish", napi_default_method),
+                InstanceMethod<&LoadedObject::entries>("entries", napi_default_method),
                 InstanceMethod<&LoadedObject::testRun>("testRun", napi_default_method),
                 InstanceMethod<&LoadedObject::attachTcx>("attachTcx", napi_default_method),
                 InstanceMethod<&LoadedObject::attachClsact>("attachClsact", napi_default_method),
@@ -109,6 +110,19 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
             info, map, [first, count](const Map &map) { return readArray(map, first, count); });
     }
 
+    Napi::Value entries(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "map");
+        const Map *map = find(name);
+        if (map == nullptr) {
+            return withoutMap(info, name);
+        }
+        if (map->type != BPF_MAP_TYPE_HASH && map->type != BPF_MAP_TYPE_LRU_HASH) {
+            args.badRange(name + " is not a hash");
+        }
+        return onMap<EntryCount>(info, map, countEntries);
+    }
+
     Napi::Value publish(Info info) {
         Args args(info);
         std::string name = args.string(0, "outer");
@@ -156,13 +170,14 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
         Args args(info);
         std::string netns = args.string(0, "netns");
         TcxPlace place{args.ifindex(1), args.direction(2), args.boolean(3, "first"),
-                       args.boolean(4, "link"), args.uint32(5, "replace")};
-        if (place.link && place.replace != 0) {
-            args.badRange("replace must be 0 with link");
-        }
-        return onLoaded<AttachmentHandle>(info, "attach tcx", [netns, place](const Loaded &loaded) {
-            return sfunnel::attachTcx(loaded.program(place.direction), netns, place);
-        });
+                       args.boolean(4, "link"),
+                       info[6].IsUndefined() ? 0 : args.uint64(6, "revision")};
+        Predecessor predecessor = checkedPredecessor(info[5], "replace");
+        return onLoaded<AttachmentHandle>(
+            info, "attach tcx", [netns, place, predecessor](const Loaded &loaded) {
+                return sfunnel::attachTcx(loaded.program(place.direction), netns, place,
+                                          predecessor);
+            });
     }
 
     Napi::Value attachClsact(Info info) {
@@ -171,10 +186,12 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
         ClsactPlace place{args.ifindex(1), args.direction(2),
                           args.uint32(3, "priority", 1, UINT16_MAX), args.uint32(4, "handle", 1)};
         bool persist = args.boolean(5, "persist");
+        Predecessor predecessor =
+            info[6].IsUndefined() ? Predecessor{} : checkedPredecessor(info[6], "replace");
         return onLoaded<AttachmentHandle>(
-            info, "attach clsact", [netns, place, persist](const Loaded &loaded) {
+            info, "attach clsact", [netns, place, predecessor, persist](const Loaded &loaded) {
                 return sfunnel::attachClsact(loaded.program(place.direction), netns, place,
-                                             persist);
+                                             predecessor, persist);
             });
     }
 

@@ -1,5 +1,6 @@
 #include "rtnetlink.h"
 
+#include <arpa/inet.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
@@ -227,6 +228,7 @@ std::optional<Filter> readFilter(const tcmsg &info, const Attributes &attributes
     Filter filter{};
     filter.kind = attributes.string(TCA_KIND);
     filter.chain = attributes.uint32(TCA_CHAIN);
+    filter.protocol = ntohs(static_cast<uint16_t>(TC_H_MIN(info.tcm_info)));
     filter.priority = TC_H_MAJ(info.tcm_info) >> 16;
     filter.handle = info.tcm_handle;
     if (filter.kind == "bpf") {

@@ -25,6 +25,8 @@ struct Filter {
     Direction direction;
     std::string kind;
     uint32_t chain;
+    /* ETH_P_*, host order. */
+    uint16_t protocol;
     uint32_t priority;
     /* 0: the kernel's entry for the priority as a whole, which comes before its filters. */
     uint32_t handle;

@@ -16,7 +16,8 @@ export const FlowEvent = {
   FLOW_REMAPPED: 1,
   FLOW_MOVED: 2,
   FLOW_NOT_ADDED: 3,
-  FLOW_EVENTS: 4,
+  FLOW_DIRECT: 4,
+  FLOW_EVENTS: 5,
 } as const;
 
 export const Limit = {

@@ -35,6 +35,8 @@ export interface NativeFilter {
   readonly kind: string;
   /** Ours are in chain 0. */
   readonly chain: number;
+  /** ETH_P_* of the packets that it sees; 3 is all of them. */
+  readonly protocol: number;
   readonly priority: number;
   readonly handle: number;
   /** TCA_BPF_NAME; empty for other kinds. */
@@ -83,6 +85,8 @@ export interface NativeObject {
    * entry, one value a possible CPU, each padded to 8 bytes.
    */
   read(map: string, first: number, count: number): Promise<Uint8Array | NativeFailure>;
+  /** How many entries a hash map holds (Linux 5.6). */
+  entries(map: string): Promise<number | NativeFailure>;
   /** Makes a new inner array of `count` entries from `values` and puts it at outer[slot]. */
   publish(
     outer: string,
@@ -99,8 +103,10 @@ export interface NativeObject {
   /**
    * Attaches one program with tcx. `first`: ahead of what is there, else behind it. With
    * `link` the attachment is a bpf_link and goes with this process; without, it stays with
-   * the device. `replace` is the id of a program attached without link that gives way in the
-   * same step (needs CAP_SYS_ADMIN), its position kept; 0 for none, and always 0 with `link`.
+   * the device. `replace` is what gives way in the same step, its position kept: an attachment
+   * of this process, or the id of a program (needs CAP_SYS_ADMIN), 0 for none. It must be held
+   * by a link if this is to be, else not: EBUSY. ENOENT or ESTALE: it is there no more, or the
+   * hook has changed since its `revision` was asked for (left out: any).
    */
   attachTcx(
     netns: string,
@@ -108,13 +114,15 @@ export interface NativeObject {
     direction: NativeDirection,
     first: boolean,
     link: boolean,
-    replace: number,
+    replace: NativeAttachment | number,
+    revision?: bigint,
   ): Promise<NativeAttachment | NativeFailure>;
   /**
    * Attaches one program as a direct-action bpf filter on clsact, making the qdisc where there
    * is none; replaces a filter with the same priority and handle. With `persist` it stays when
    * this process ends; without, it goes when the attachment is collected, its environment ends
-   * or the process exits, but not when it is killed. Fails with EEXIST where egress is wanted
+   * or the process exits, but not when it is killed. `replace` names the one that is replaced,
+   * as above, for `revert`. Fails with EEXIST where egress is wanted
    * and a qdisc "ingress" is in the way.
    */
   attachClsact(
@@ -124,6 +132,7 @@ export interface NativeObject {
     priority: number,
     handle: number,
     persist: boolean,
+    replace?: NativeAttachment | number,
   ): Promise<NativeAttachment | NativeFailure>;
   /** Frees all descriptors once pending calls are done. Idempotent. */
   close(): void;
@@ -137,6 +146,14 @@ export interface NativeAttachment {
    * is left alone. Idempotent; may be tried again after a failure.
    */
   detach(): Promise<NativeFailure | undefined>;
+  /**
+   * Puts back in one step what gave way to it; where nothing did, or `settle` was called,
+   * detaches. Whoever has taken its place meanwhile keeps it. The attachment that gave way is
+   * good for use again.
+   */
+  revert(): Promise<NativeFailure | undefined>;
+  /** Lets go of what gave way to it: no way back any more. */
+  settle(): void;
   /**
    * Gives the descriptors back now instead of at gc. What was attached to stay with its device
    * stays; what goes with the process goes.
@@ -170,6 +187,12 @@ export interface NativeBinding {
     ifindex: number,
     direction: NativeDirection,
   ): Promise<readonly number[] | NativeFailure>;
+  /** Counts the changes of the tcx hook. Asked for before `tcxPrograms`, it covers its answer. */
+  tcxRevision(
+    netns: string,
+    ifindex: number,
+    direction: NativeDirection,
+  ): Promise<bigint | NativeFailure>;
   qdisc(netns: string, ifindex: number): Promise<NativeQdisc | NativeFailure>;
   /** Name and map ids of a program (needs CAP_SYS_ADMIN). */
   program(
@@ -206,9 +229,6 @@ export function isFailure(value: unknown): value is NativeFailure {
 
 /** Both lib/native/ and dist/native/ lie two levels below the package. */
 const packageRoot = fileURLToPath(new URL("../../", import.meta.url));
-
-/** Where the build puts the compiled BPF program. */
-export const objectPath = fileURLToPath(new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url));
 
 let loaded: NativeBinding | undefined;
 

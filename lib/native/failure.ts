@@ -38,16 +38,40 @@ export const NEEDS: { readonly [operation: string]: readonly Capability[] } = {
   inspect: ["CAP_SYS_ADMIN"],
 };
 
+/** The step that enters a namespace takes more than the operation that it is a part of. */
+const ENTER_STEP = "enter network namespace";
+
 function permissionError(failure: NativeFailure, operation: string, needs: readonly Capability[]) {
   const missing = missingCapabilities(needs);
-  const lacking = missing.length > 0 ? missing : needs;
+  const [problem, hint] =
+    missing.length > 0
+      ? [
+          `${missing.join(" and ")} missing`,
+          "run as root, or grant the capabilities to the process or the container",
+        ]
+      : [
+          `${needs.join(" and ")} needed, which this process seems to have`,
+          "capabilities in a user namespace do not count; else seccomp or a security module forbids it",
+        ];
   return new KernelError(
     "SFUNNEL_PERMISSION",
-    `${operation}: not permitted (${failure.step}): ${lacking.join(" and ")} missing`,
+    `${operation}: not permitted (${failure.step}): ${problem}`,
     {
-      operation,
-      errno: errnoName(failure.errno),
-      hint: "run as root, or grant the capabilities to the process or the container",
+      ...{ operation, errno: errnoName(failure.errno), hint },
+      ...(failure.log !== undefined && { verifierLog: failure.log }),
+    },
+  );
+}
+
+/** "ingress" takes filters for egress without a word and runs them at ingress. */
+export function egressInTheWay(device: string): KernelError {
+  return new KernelError(
+    "SFUNNEL_SYSTEM",
+    `attach: ${device} has a qdisc "ingress", in whose place clsact would have to be for egress`,
+    {
+      operation: "attach",
+      errno: "EEXIST",
+      hint: `attach with hook "tcx" (Linux 6.6), or find out whose it is with: tc filter show dev ${device} ingress`,
     },
   );
 }
@@ -83,8 +107,14 @@ export function errorOf(
   needs: readonly Capability[],
 ): SfunnelError {
   const errno = errnoName(failure.errno);
-  if (errno === "EPERM" || (errno === "EACCES" && !failure.log)) {
-    return permissionError(failure, operation, needs);
+  // Without CAP_BPF and CAP_PERFMON the verifier refuses what it would take otherwise.
+  const refused = errno === "EACCES" && failure.log !== undefined;
+  if (errno === "EPERM" || errno === "EACCES") {
+    const own = failure.step === ENTER_STEP ? (NEEDS["enter namespace"] ?? []) : needs;
+    const needed: readonly Capability[] = refused ? [...own, "CAP_PERFMON"] : own;
+    if (!refused || missingCapabilities(needed).length > 0) {
+      return permissionError(failure, operation, needed);
+    }
   }
   if (failure.log) {
     return new KernelError(

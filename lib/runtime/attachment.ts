@@ -1,5 +1,8 @@
 import type { Direction } from "../rules/types.ts";
-import { type Hook, type Hooked, isHooked, release, unhook } from "./hook.ts";
+import { release, unhook } from "./hook.ts";
+import type { ResolvedAttachOptions } from "./options.ts";
+import { type Hook, type Hooked, isHooked } from "./registry.ts";
+import { directions } from "./tables.ts";
 
 /** A Funnel at work on one interface. Made by `Funnel.attach`. */
 export class Attachment implements AsyncDisposable {
@@ -10,31 +13,36 @@ export class Attachment implements AsyncDisposable {
   readonly name: string;
   /** Which kernel hook it got. */
   readonly hook: Hook;
+  /** At which hooks rules are asked. */
   readonly directions: readonly Direction[];
   readonly lifetime: "process" | "device";
   readonly #hooked: readonly Hooked[];
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(hooked: readonly [Hooked, ...Hooked[]]) {
-    const [{ place, hook, options }] = hooked;
+  constructor(hooked: readonly Hooked[], options: ResolvedAttachOptions) {
+    const [{ place, hook }] = hooked as [Hooked, ...Hooked[]];
     this.device = place.device;
     this.netns = place.netns;
     this.name = options.name;
     this.hook = hook;
     this.lifetime = options.lifetime;
-    this.directions = hooked.map(({ direction }) => direction);
+    this.directions = options.direction === "both" ? directions : [options.direction];
     this.#hooked = hooked;
   }
 
-  /** Whether it is still attached: false after `close()`, or when another took its name. */
+  /**
+   * Whether this handle holds it: false after `close()` of this or of its Funnel, or when this
+   * process attached another by its name. What other processes did since is not looked at.
+   */
   get attached(): boolean {
     return this.#closing === undefined && this.#hooked.some(isHooked);
   }
 
   /**
-   * Takes the programs off the interface; whatever its lifetime. An interface that has gone is
-   * no error. Idempotent.
+   * Takes the programs off the interface, whatever its lifetime. An interface that has gone is
+   * no error, and whoever has taken over its name stays. Idempotent; does nothing after the
+   * Funnel was closed.
    */
   close(): Promise<void> {
     this.#closing ??= this.#detach();

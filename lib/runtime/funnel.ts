@@ -1,27 +1,25 @@
-import { readFile } from "node:fs/promises";
 import { assertSupported } from "../compile/supported.ts";
-import { ClosedError, SfunnelError } from "../errors.ts";
-import { binding, isFailure, type NativeObject, objectPath } from "../native/binding.ts";
-import { errorOf, NEEDS } from "../native/failure.ts";
+import { ClosedError } from "../errors.ts";
+import { binding, type NativeObject } from "../native/binding.ts";
 import { checkOptionNames } from "../rules/options.ts";
 import { parseRules } from "../rules/parse.ts";
 import type { Direction, Rule, Ruleset } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
-import { type Hooked, hookOn, unhook } from "./hook.ts";
+import { type Hooked, hookAll, throwIfAborted } from "./hook.ts";
 import {
   type AttachOptions,
   assertDeviceName,
+  type LoadOptions,
   resolveAttachOptions,
   resolveDirection,
+  resolveLoadOptions,
 } from "./options.ts";
 import { findPlace } from "./place.ts";
-import { readStats, type Stats } from "./stats.ts";
+import { loadProgram } from "./program.ts";
+import { readFlowStats, readStats, type Stats } from "./stats.ts";
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
-
-/** BPF_FUNC_loop, since Linux 5.17. */
-const LOOP_HELPER = 181;
 
 function resolveList(rules: unknown, direction: Direction): readonly Rule[] {
   const list = typeof rules === "string" ? parseRules(rules) : normaliseRules(rules ?? []);
@@ -38,34 +36,6 @@ function resolveLists(ruleset: unknown, operation: string): Lists {
   };
 }
 
-async function loadObject(): Promise<NativeObject> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(objectPath);
-  } catch (cause) {
-    throw new SfunnelError("SFUNNEL_ADDON", `load: the BPF program is missing (${objectPath})`, {
-      operation: "load",
-      hint: "in a checkout, build it with: npm run build",
-      cause,
-    });
-  }
-  const native = binding();
-  let object = await native.load(bytes, {}, { has_loop_helper: 1 });
-  if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {
-    object = await native.load(bytes, {}, { has_loop_helper: 0 });
-  }
-  if (isFailure(object)) throw errorOf(object, "load", NEEDS.load ?? []);
-  return object;
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (!signal?.aborted) return;
-  throw new SfunnelError("SFUNNEL_ABORTED", "attach: aborted", {
-    operation: "attach",
-    cause: signal.reason,
-  });
-}
-
 /**
  * Rules in the kernel, and what they are attached to.
  *
@@ -80,7 +50,11 @@ export class Funnel implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  private constructor(object: NativeObject) {
+  /** Capacity of the table of flows. */
+  readonly #flows: number;
+
+  private constructor(object: NativeObject, flows: number) {
+    this.#flows = flows;
     this.#object = object;
     this.#tables = new RuleTables(object, binding().possibleCpus);
   }
@@ -89,14 +63,15 @@ export class Funnel implements AsyncDisposable {
    * Loads the program with these rules, as data or as text; a direction that is left out has
    * none. Nothing is attached yet.
    *
-   * Throws RuleError for a bad rule, NotSupportedError for one that the datapath cannot do
+   * Throws OptionError, RuleError for a bad rule, NotSupportedError for one that the datapath cannot do
    * yet, LimitError for too many, KernelError with SFUNNEL_PERMISSION without CAP_BPF and
    * CAP_NET_ADMIN and with SFUNNEL_KERNEL (and `verifierLog`) if the kernel refuses the program.
    */
-  static async load(ruleset: FunnelRuleset): Promise<Funnel> {
+  static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {
     const lists = resolveLists(ruleset, "load");
-    const object = await loadObject();
-    const funnel = new Funnel(object);
+    const { flows } = resolveLoadOptions(options);
+    const object = await loadProgram(flows);
+    const funnel = new Funnel(object, flows);
     try {
       await funnel.#tables.replace(lists, "load");
     } catch (error) {
@@ -112,8 +87,8 @@ export class Funnel implements AsyncDisposable {
   }
 
   /**
-   * Attaches to an interface, by default to both of its hooks. When it throws, nothing is
-   * attached that was not before.
+   * Attaches to both hooks of an interface; `direction` says at which of them rules are asked,
+   * the other one then sees to replies alone. When it throws, all is as it was.
    *
    * Throws OptionError, NetnsError, DeviceError, or KernelError (SFUNNEL_PERMISSION without
    * CAP_NET_ADMIN, or CAP_SYS_ADMIN to enter another namespace).
@@ -124,21 +99,15 @@ export class Funnel implements AsyncDisposable {
     return this.#inTurn("attach", async () => {
       throwIfAborted(resolved.signal);
       const place = await findPlace(device, resolved.netns);
-      const wanted = directions.filter(
-        (direction) => resolved.direction === "both" || resolved.direction === direction,
-      );
-      const hooked: Hooked[] = [];
+      const undo = await this.#tables.askRules(place.ifindex, resolved.direction, "attach");
+      let hooked: Hooked[];
       try {
-        for (const direction of wanted) {
-          throwIfAborted(resolved.signal);
-          hooked.push(await hookOn(this.#object, place, direction, resolved));
-        }
-        throwIfAborted(resolved.signal);
+        hooked = await hookAll(this.#object, place, directions, resolved);
       } catch (error) {
-        await Promise.allSettled(hooked.map(unhook));
+        await undo();
         throw error;
       }
-      const attachment = new Attachment(hooked as [Hooked, ...Hooked[]]);
+      const attachment = new Attachment(hooked, resolved);
       for (const old of this.#attachments) {
         if (!old.attached) this.#attachments.delete(old);
       }
@@ -160,10 +129,12 @@ export class Funnel implements AsyncDisposable {
   /** Packets and bytes per rule and per outcome, in both directions. */
   async stats(): Promise<Stats> {
     return this.#inTurn("stats", async () => {
-      const [ingress, egress] = await Promise.all(
-        directions.map((direction) => readStats(this.#object, this.#tables, direction)),
-      );
-      return { ingress, egress } as Stats;
+      const [ingress, egress, flows] = await Promise.all([
+        readStats(this.#object, this.#tables, "ingress"),
+        readStats(this.#object, this.#tables, "egress"),
+        readFlowStats(this.#object, this.#flows),
+      ]);
+      return { ingress, egress, flows };
     });
   }
 

@@ -1,209 +1,243 @@
-/** One program on one hook of one device: tcx first, clsact where the kernel has no tcx. */
+/** Programs on the hooks of one device: all that are wanted, or as it was before. */
+import { Limit } from "../compile/abi.gen.ts";
 import { SfunnelError } from "../errors.ts";
-import {
-  binding,
-  isFailure,
-  type NativeAttachment,
-  type NativeFailure,
-  type NativeObject,
-} from "../native/binding.ts";
+import { binding, isFailure, type NativeFailure, type NativeObject } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
-import { errorOf, NEEDS } from "../native/failure.ts";
+import { egressInTheWay, errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
-import { filtersOf, handleOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
-import { choosePriority } from "./priority.ts";
-import { directionIndex } from "./tables.ts";
+import { companionOf, filtersOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
+import { type Hooked, inTurn, register, registered, unregister } from "./registry.ts";
+import { type Predecessors, type Standing, stand, stillStands } from "./stand.ts";
+import { directionIndex, directions } from "./tables.ts";
 
-export type Hook = "tcx" | "clsact";
+export type { Hook, Hooked } from "./registry.ts";
 
-/** What stands on a hook, and whose it is. */
-export interface Hooked {
-  readonly object: NativeObject;
-  readonly place: Place;
-  readonly direction: Direction;
-  readonly hook: Hook;
-  readonly options: ResolvedAttachOptions;
-  readonly native: NativeAttachment;
-}
-
-/**
- * All that this process has attached. It keeps handles reachable: what is attached stays until
- * it is closed, also when the caller lets go of the objects.
- */
-const registry = new Set<Hooked>();
-
-function registered(place: Place, direction: Direction): Hooked[] {
-  return [...registry].filter(
-    (hooked) =>
-      hooked.place.netnsInode === place.netnsInode &&
-      hooked.place.ifindex === place.ifindex &&
-      hooked.direction === direction,
-  );
-}
-
-/** Whether this is still what stands on the hook; false once replaced or closed. */
-export function isHooked(hooked: Hooked): boolean {
-  return registry.has(hooked);
+/** Throws SfunnelError (SFUNNEL_ABORTED) once the caller's signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (!signal?.aborted) return;
+  throw new SfunnelError("SFUNNEL_ABORTED", "attach: aborted", {
+    operation: "attach",
+    cause: signal.reason,
+  });
 }
 
 /** Takes the program off its hook. Nothing happens if it was replaced or closed before. */
-export async function unhook(hooked: Hooked): Promise<void> {
-  if (!registry.delete(hooked)) return;
-  const failure = await hooked.native.detach();
-  await hooked.object.remove("sfunnel_names", nameKey(hooked.place, hooked.direction), 1);
-  if (isFailure(failure)) throw errorOf(failure, "close", NEEDS.attach ?? []);
+export function unhook(hooked: Hooked): Promise<void> {
+  return inTurn(() => takeOff(hooked));
 }
 
 /** Leaves the program on its hook and forgets it. */
 export function release(hooked: Hooked): void {
-  if (registry.delete(hooked)) hooked.native.release();
+  if (unregister(hooked)) hooked.native.release();
 }
 
-/** The kernel knows no tcx: even asking what is attached there fails (before 6.6). */
-export async function lacksTcx(failure: NativeFailure, place: Place, direction: Direction) {
-  if (errnoName(failure.errno) !== "EINVAL") return false;
-  const programs = await binding().tcxPrograms(
-    place.netns,
-    place.ifindex,
-    directionIndex(direction),
-  );
-  return isFailure(programs) && errnoName(programs.errno) === "EINVAL";
+async function takeOff(hooked: Hooked): Promise<void> {
+  if (!unregister(hooked)) return;
+  const failure = await hooked.native.detach();
+  await forgetName(hooked);
+  if (isFailure(failure)) throw errorOf(failure, "close", NEEDS.attach ?? []);
 }
 
-async function attachTcx(
-  object: NativeObject,
-  place: Place,
-  direction: Direction,
-  options: ResolvedAttachOptions,
-): Promise<NativeAttachment | NativeFailure> {
-  const attach = (link: boolean, replace: number) =>
-    object.attachTcx(
-      place.netns,
-      place.ifindex,
-      directionIndex(direction),
-      options.order === "first",
-      link,
-      replace,
-    );
-  if (options.lifetime === "process") return attach(true, 0);
-  const [predecessor] = await tcxProgramsOf(place, options.name, direction);
-  if (predecessor !== undefined) {
-    const replaced = await attach(false, predecessor);
-    if (!isFailure(replaced)) return replaced;
-    // It is held by a link, which gives way only after we stand beside it.
-  }
-  return attach(false, 0);
+/** Takes the name out of the object's map, unless it stands there on another hook. */
+async function forgetName({
+  object,
+  place,
+  direction,
+}: Pick<Hooked, "object" | "place" | "direction">): Promise<void> {
+  if (registered(place, direction).some((other) => other.object === object)) return;
+  await object.remove("sfunnel_names", nameKey(place, direction), 1);
 }
 
-async function attachClsact(
-  object: NativeObject,
-  place: Place,
-  direction: Direction,
-  options: ResolvedAttachOptions,
-): Promise<NativeAttachment | NativeFailure> {
-  const qdisc = await binding().qdisc(place.netns, place.ifindex);
-  if (isFailure(qdisc)) return qdisc;
-  const [predecessor] = filtersOf(qdisc.filters, options.name, direction);
-  return object.attachClsact(
-    place.netns,
-    place.ifindex,
-    directionIndex(direction),
-    predecessor?.priority ?? choosePriority(qdisc.filters, direction, options.order),
-    handleOf(options.name),
-    options.lifetime === "device",
-  );
-}
+/** One step of an attach, until all of them are done. */
+type Step =
+  /** It stands there already. */
+  | { readonly kept: Hooked; readonly hooked: Hooked }
+  | {
+      readonly kept?: never;
+      readonly hooked: Hooked;
+      readonly mine: Hooked | undefined;
+      readonly predecessors: Predecessors;
+    };
 
-/** Throws unless the hook is free for this program under this name. */
-function assertOneName(
-  object: NativeObject,
-  place: Place,
-  direction: Direction,
-  options: ResolvedAttachOptions,
-): void {
-  const other = registered(place, direction).find(
-    (hooked) => hooked.object === object && hooked.options.name !== options.name,
-  );
-  if (!other) return;
-  throw new SfunnelError(
+function alreadyThere({ place, direction }: Hooked, how: string): SfunnelError {
+  return new SfunnelError(
     "SFUNNEL_OPTION",
-    `attach: this Funnel is attached to ${direction} of ${place.device} already, as "${other.options.name}"`,
-    { operation: "attach", hint: "close that attachment first, or load another Funnel" },
+    `attach: this Funnel is attached to ${direction} of ${place.device} already, ${how}`,
+    {
+      operation: "attach",
+      hint: "close that attachment first, attach both directions at once, or load another Funnel",
+    },
   );
 }
 
-/** Removes what an earlier attachment of this name left, now that the new one stands. */
-async function retire(
+/**
+ * What this process has there under the name. Throws where the object stands there in a way that
+ * cannot change in one step: the kernel takes a program once on a hook.
+ */
+async function findMine(
+  object: NativeObject,
   place: Place,
   direction: Direction,
   options: ResolvedAttachOptions,
-  hook: Hook,
-  programIds: readonly number[],
+): Promise<{ readonly mine: Hooked | undefined; readonly kept: boolean }> {
+  let mine: Hooked | undefined;
+  for (const hooked of registered(place, direction)) {
+    const { name, lifetime } = hooked.options;
+    if (hooked.object !== object && name !== options.name) continue;
+    if (!(await stillStands(hooked))) {
+      await takeOff(hooked);
+      continue;
+    }
+    if (hooked.object === object && name !== options.name) {
+      throw alreadyThere(hooked, `as "${name}"`);
+    }
+    const sameHook = options.hook === "auto" || options.hook === hooked.hook;
+    if (hooked.object === object && sameHook && lifetime !== options.lifetime) {
+      throw alreadyThere(hooked, `with lifetime "${lifetime}"`);
+    }
+    mine = hooked;
+    if (hooked.object === object && sameHook) return { mine, kept: true };
+  }
+  return { mine, kept: false };
+}
+
+async function hookOn(
+  object: NativeObject,
+  place: Place,
+  direction: Direction,
+  options: ResolvedAttachOptions,
+): Promise<Step> {
+  const { mine, kept } = await findMine(object, place, direction, options);
+  if (mine && kept) return { kept: mine, hooked: { ...mine, options } };
+  const named = await object.update(
+    "sfunnel_names",
+    nameKey(place, direction),
+    nameValue(options.name),
+    1,
+  );
+  if (isFailure(named)) throw nameError(named);
+  let standing: Standing | NativeFailure | undefined;
+  try {
+    standing = await stand({ object, place, direction, options, mine });
+    if (isFailure(standing)) throw errorOf(standing, "attach", NEEDS.attach ?? []);
+    const { hook, native, predecessors } = standing;
+    return { hooked: { object, place, direction, hook, options, native }, mine, predecessors };
+  } catch (error) {
+    await forgetName({ object, place, direction });
+    throw error;
+  }
+}
+
+function nameError(failure: NativeFailure): SfunnelError {
+  if (errnoName(failure.errno) !== "E2BIG") return errorOf(failure, "attach", NEEDS.load ?? []);
+  return new SfunnelError(
+    "SFUNNEL_LIMIT",
+    `attach: this Funnel is attached to as many hooks as it takes (${Limit.MAX_ATTACHMENTS})`,
+    { operation: "attach", hint: "close attachments, or load another Funnel" },
+  );
+}
+
+/** Removes these programs from tcx, and these filters from clsact. */
+async function remove(
+  { netns, ifindex }: Place,
+  direction: Direction,
+  { programs, filters }: Predecessors,
 ): Promise<void> {
   const native = binding();
   const index = directionIndex(direction);
-  for (const id of programIds) {
-    await native.detachTcx(place.netns, place.ifindex, index, id);
+  const failures: (NativeFailure | undefined)[] = [];
+  for (const id of programs) failures.push(await native.detachTcx(netns, ifindex, index, id));
+  for (const { priority, handle } of filters) {
+    failures.push(await native.detachClsact(netns, ifindex, index, priority, handle));
   }
-  // On clsact the new filter has taken the place of the old one.
-  if (hook === "clsact") return;
-  const qdisc = await native.qdisc(place.netns, place.ifindex);
-  if (isFailure(qdisc)) return;
-  for (const { priority, handle } of filtersOf(qdisc.filters, options.name, direction)) {
-    await native.detachClsact(place.netns, place.ifindex, index, priority, handle);
+  for (const failure of failures) {
+    if (failure && !["ENOENT", "ENODEV"].includes(errnoName(failure.errno))) {
+      throw errorOf(failure, "attach", NEEDS.inspect ?? []);
+    }
   }
 }
 
-/** Attaches one program; one of the same name gives way when the new one stands. */
-export async function hookOn(
+/** From here on there is no way back to what was there before. */
+async function finish(step: Step): Promise<void> {
+  if (step.kept) return;
+  const { hooked, mine, predecessors } = step;
+  await remove(hooked.place, hooked.direction, predecessors);
+  hooked.native.settle();
+  register(hooked);
+  if (mine) await takeOff(mine);
+}
+
+async function undo(step: Step): Promise<void> {
+  if (step.kept) return;
+  const { hooked } = step;
+  unregister(hooked);
+  if (isFailure(await hooked.native.revert())) {
+    // No way back: at least nothing of the new one stays.
+    hooked.native.settle();
+    await hooked.native.detach();
+  }
+  await forgetName(hooked);
+}
+
+/** At a hook whose rules are not wanted, what is attached sees to replies alone. */
+function nameAt(hook: Direction, { direction, name }: ResolvedAttachOptions): string {
+  return direction === "both" || direction === hook ? name : companionOf(name);
+}
+
+/** An attachment for both directions takes the place of those for one, and of their companions. */
+async function retireCompanions(place: Place, options: ResolvedAttachOptions): Promise<void> {
+  if (options.direction !== "both") return;
+  const name = companionOf(options.name);
+  for (const direction of directions) {
+    for (const hooked of registered(place, direction)) {
+      if (hooked.options.name === name) await takeOff(hooked);
+    }
+    const { ours } = await tcxProgramsOf(place, name, direction);
+    const qdisc = await binding().qdisc(place.netns, place.ifindex);
+    const filters = isFailure(qdisc) ? [] : filtersOf(qdisc.filters, name, direction);
+    await remove(place, direction, { programs: ours, filters });
+  }
+}
+
+/**
+ * Attaches to all these hooks. What has the same name there gives way, wherever the kernel can do
+ * that in one step, without a packet that meets both or neither. When it throws, all is as it was.
+ */
+export function hookAll(
   object: NativeObject,
   place: Place,
-  direction: Direction,
+  wanted: readonly Direction[],
   options: ResolvedAttachOptions,
-): Promise<Hooked> {
-  assertOneName(object, place, direction, options);
-  const mine = registered(place, direction).find(({ options: { name } }) => name === options.name);
-  if (mine?.object === object) {
-    const same =
-      (options.hook === "auto" || options.hook === mine.hook) &&
-      options.lifetime === mine.options.lifetime &&
-      options.order === mine.options.order;
-    if (same) {
-      const taken: Hooked = { ...mine, options };
-      registry.delete(mine);
-      registry.add(taken);
-      return taken;
+): Promise<Hooked[]> {
+  return inTurn(async () => {
+    if (options.hook === "clsact" && wanted.includes("egress")) await assertEgressFits(place);
+    const steps: Step[] = [];
+    try {
+      for (const direction of wanted) {
+        throwIfAborted(options.signal);
+        const name = nameAt(direction, options);
+        steps.push(await hookOn(object, place, direction, { ...options, name }));
+      }
+      throwIfAborted(options.signal);
+      for (const step of steps) await finish(step);
+      await retireCompanions(place, options);
+    } catch (error) {
+      for (const step of steps.reverse()) await undo(step);
+      throw error;
     }
-    // The kernel does not take the same program twice on one hook, so the old one goes first.
-    await unhook(mine);
-  }
+    for (const { kept, hooked } of steps) {
+      if (!kept) continue;
+      unregister(kept);
+      register(hooked);
+    }
+    return steps.map(({ hooked }) => hooked);
+  });
+}
 
-  const key = nameKey(place, direction);
-  const [ownIngress, ownEgress] = object.programIds();
-  const own = direction === "ingress" ? ownIngress : ownEgress;
-  const before = (await tcxProgramsOf(place, options.name, direction)).filter((id) => id !== own);
-  const named = await object.update("sfunnel_names", key, nameValue(options.name), 1);
-  if (isFailure(named)) throw errorOf(named, "attach", NEEDS.load ?? []);
-
-  let hook: Hook = options.hook === "clsact" ? "clsact" : "tcx";
-  let native =
-    hook === "tcx"
-      ? await attachTcx(object, place, direction, options)
-      : await attachClsact(object, place, direction, options);
-  if (isFailure(native) && options.hook === "auto" && (await lacksTcx(native, place, direction))) {
-    hook = "clsact";
-    native = await attachClsact(object, place, direction, options);
-  }
-  if (isFailure(native)) {
-    await object.remove("sfunnel_names", key, 1);
-    throw errorOf(native, "attach", NEEDS.attach ?? []);
-  }
-
-  const hooked: Hooked = { object, place, direction, hook, options, native };
-  registry.add(hooked);
-  await retire(place, direction, options, hook, before);
-  if (mine && mine.object !== object) await unhook(mine);
-  return hooked;
+/** Before anything is changed: a filter for egress on the qdisc "ingress" runs at ingress. */
+async function assertEgressFits(place: Place): Promise<void> {
+  const qdisc = await binding().qdisc(place.netns, place.ifindex);
+  if (!isFailure(qdisc) && qdisc.kind === "ingress") throw egressInTheWay(place.device);
 }

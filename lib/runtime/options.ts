@@ -4,32 +4,45 @@ import { Limit } from "../compile/abi.gen.ts";
 import { OptionError } from "../errors.ts";
 import { nearestWord } from "../rules/nearest.ts";
 import { checkOptionNames } from "../rules/options.ts";
+import { quoteValue } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
+import { LONGEST_NAME, principalOf } from "./predecessor.ts";
 
 /** How to attach. */
 export interface AttachOptions {
-  /** Which of the two rule lists runs on this interface; "both" by default. */
+  /**
+   * Which of the two rule lists runs on this interface; "both" by default. Replies are seen to
+   * at the opposite hook in any case.
+   */
   readonly direction?: Direction | "both";
   /** Network namespace of the interface: a name as `ip netns` knows it, or a path. */
   readonly netns?: string;
   /**
    * "tcx" (Linux 6.6), "clsact" (any), or "auto", the default: tcx, and clsact where the
-   * kernel has no tcx.
+   * kernel has no tcx. Without CAP_SYS_ADMIN "auto" takes clsact for the lifetime "device", so
+   * that a later process can find it by its name.
    */
   readonly hook?: "auto" | "tcx" | "clsact";
-  /** Ahead of other programs on the hook ("first", the default) or behind them ("last"). */
+  /**
+   * Ahead of other programs on the hook ("first", the default) or behind them ("last"). One that
+   * replaces another takes its position, whatever is said here: the kernel can do that in one
+   * step, without a packet that meets both or neither.
+   */
   readonly order?: "first" | "last";
   /**
-   * "process", the default: gone when this process ends. "device": stays until it is replaced
-   * or the interface goes.
+   * "process", the default: gone when this process ends, except by SIGKILL on clsact, where the
+   * filter stays until the next of its name replaces it. One that took over the tcx link of a
+   * process that still lives goes when both have ended. "device": stays until it is replaced,
+   * closed, or the interface goes.
    */
   readonly lifetime?: "process" | "device";
   /**
-   * Whose attachment this is, at most 63 bytes; "default" by default. One of the same name on
-   * the same interface and direction is replaced, others are left alone.
+   * Whose attachment this is, at most 53 bytes; "default" by default. One of the same name on
+   * the same interface and direction is replaced, others are left alone. To find that of
+   * another process on tcx takes CAP_SYS_ADMIN: without it they run side by side.
    */
   readonly name?: string;
-  /** Gives up, and detaches, when it fires. */
+  /** When it fires before the attach is done, all is put back as it was. */
   readonly signal?: AbortSignal;
 }
 
@@ -37,6 +50,37 @@ export type ResolvedAttachOptions = Required<Omit<AttachOptions, "signal" | "net
   readonly signal: AbortSignal | undefined;
   readonly netns: string;
 };
+
+/** How to load. */
+export interface LoadOptions {
+  /**
+   * How many flows are remembered for their replies, 65,536 by default. A full table forgets the
+   * one that was silent longest. One takes about 120 bytes of kernel memory.
+   */
+  readonly flows?: number;
+}
+
+const FEWEST_FLOWS = 128;
+const MOST_FLOWS = 2 ** 24;
+
+/** Throws {@link OptionError} for whatever is misspelt or out of range. */
+export function resolveLoadOptions(options: unknown): Required<LoadOptions> {
+  checkOptionNames("load", options, ["flows"]);
+  const { flows = Limit.DEFAULT_FLOWS } = options;
+  if (
+    typeof flows !== "number" ||
+    !Number.isInteger(flows) ||
+    flows < FEWEST_FLOWS ||
+    flows > MOST_FLOWS
+  ) {
+    throw new OptionError(
+      "flows",
+      `load: option "flows" must be a whole number from ${FEWEST_FLOWS} to ${MOST_FLOWS}, found ${quoteValue(flows)}`,
+      { operation: "load" },
+    );
+  }
+  return { flows };
+}
 
 function oneOf<const Choice extends string>(
   option: string,
@@ -51,7 +95,7 @@ function oneOf<const Choice extends string>(
   const nearest = typeof value === "string" ? nearestWord(value, choices) : undefined;
   throw new OptionError(
     option,
-    `${operation}: option "${option}" must be ${choices.map((choice) => `"${choice}"`).join(" or ")}, found ${JSON.stringify(value)}`,
+    `${operation}: option "${option}" must be ${choices.map((choice) => `"${choice}"`).join(" or ")}, found ${quoteValue(value)}`,
     { operation, ...(nearest ? { hint: `did you mean "${nearest}"?` } : {}) },
   );
 }
@@ -59,9 +103,11 @@ function oneOf<const Choice extends string>(
 function text(option: string, value: unknown, fallback: string, operation: string): string {
   if (value === undefined) return fallback;
   if (typeof value === "string" && value.length > 0 && !value.includes("\0")) return value;
-  throw new OptionError(option, `${operation}: option "${option}" must be a non-empty string`, {
-    operation,
-  });
+  throw new OptionError(
+    option,
+    `${operation}: option "${option}" must be a non-empty string, found ${quoteValue(value)}`,
+    { operation },
+  );
 }
 
 /** "ingress" or "egress"; there is no default, a frame goes one way. */
@@ -89,17 +135,26 @@ export function resolveAttachOptions(options: unknown): ResolvedAttachOptions {
     "signal",
   ]);
   const name = text("name", options.name, "default", operation);
-  if (Buffer.byteLength(name) >= Limit.NAME_LENGTH) {
+  if (Buffer.byteLength(name) > LONGEST_NAME) {
     throw new OptionError(
       "name",
-      `attach: option "name" takes at most ${Limit.NAME_LENGTH - 1} bytes, found ${Buffer.byteLength(name)}`,
+      `attach: option "name" takes at most ${LONGEST_NAME} bytes, found ${Buffer.byteLength(name)}`,
+      { operation },
+    );
+  }
+  if (principalOf(name).companion) {
+    throw new OptionError(
+      "name",
+      `attach: option "name" must not end like the names that sfunnel makes itself, found ${quoteValue(name)}`,
       { operation },
     );
   }
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-    throw new OptionError("signal", 'attach: option "signal" must be an AbortSignal', {
-      operation,
-    });
+    throw new OptionError(
+      "signal",
+      `attach: option "signal" must be an AbortSignal, found ${quoteValue(options.signal)}`,
+      { operation },
+    );
   }
   return {
     direction: oneOf(
@@ -123,7 +178,7 @@ export function assertDeviceName(device: unknown): asserts device is string {
   if (typeof device === "string" && /^[^\s/:]{1,15}$/.test(device)) return;
   throw new OptionError(
     "device",
-    `attach: expected the name of an interface (1 to 15 characters), found ${JSON.stringify(device)}`,
+    `attach: expected the name of an interface (1 to 15 characters), found ${quoteValue(device)}`,
     { operation: "attach", hint: "list them with: ip link" },
   );
 }

@@ -35,12 +35,45 @@ function netnsError(netns: string, path: string, failure: NativeFailure): Error 
   }
 }
 
+/** A network namespace that is there. */
+export interface Namespace {
+  /** "" is our own. */
+  readonly path: string;
+  readonly inode: bigint;
+}
+
+/** Throws NetnsError. */
+export async function findNetns(netns: string): Promise<Namespace> {
+  const path = netns === "" || netns.includes("/") ? netns : `${NETNS_FOLDER}/${netns}`;
+  const inode = await binding().netnsInode(path);
+  if (isFailure(inode)) throw netnsError(netns, path, inode);
+  return { path, inode };
+}
+
+/** All devices of a namespace, by name. Throws NetnsError, or KernelError without CAP_SYS_ADMIN. */
+export async function listPlaces(netns: string): Promise<Place[]> {
+  const { path, inode } = await findNetns(netns);
+  const devices = await binding().devices(path);
+  if (isFailure(devices)) throw errorOf(devices, "attach", NEEDS["enter namespace"] ?? []);
+  return devices
+    .map(({ name, ifindex }) => ({ netns: path, netnsInode: inode, device: name, ifindex }))
+    .sort((one, other) => (one.device < other.device ? -1 : 1));
+}
+
+/** The error that says which devices there are. */
+export function noSuchDevice(
+  device: string,
+  netns: string,
+  present: readonly string[],
+): DeviceError {
+  const where = netns === "" ? "this network namespace" : `network namespace "${netns}"`;
+  return new DeviceError(device, where, present);
+}
+
 /** Throws NetnsError or DeviceError. */
 export async function findPlace(device: string, netns: string): Promise<Place> {
   const native = binding();
-  const path = netns === "" || netns.includes("/") ? netns : `${NETNS_FOLDER}/${netns}`;
-  const inode = await native.netnsInode(path);
-  if (isFailure(inode)) throw netnsError(netns, path, inode);
+  const { path, inode } = await findNetns(netns);
   const found = await native.device(path, device);
   if (!isFailure(found)) {
     return { netns: path, netnsInode: inode, device, ifindex: found.ifindex };
@@ -49,9 +82,5 @@ export async function findPlace(device: string, netns: string): Promise<Place> {
     throw errorOf(found, "attach", NEEDS["enter namespace"] ?? []);
   }
   const present = await native.devices(path);
-  throw new DeviceError(
-    device,
-    netns === "" ? "this network namespace" : `network namespace "${netns}"`,
-    isFailure(present) ? [] : present.map(({ name }) => name),
-  );
+  throw noSuchDevice(device, netns, isFailure(present) ? [] : present.map(({ name }) => name));
 }

@@ -2,16 +2,39 @@
  * Finds what an earlier attachment of the same name left on a hook: of this process, of
  * another, or of one that has ended. Nobody else's program is ever named here.
  */
-import { layout } from "../compile/abi.gen.ts";
+import { Limit, layout } from "../compile/abi.gen.ts";
 import { Record } from "../compile/record.ts";
 import { binding, isFailure, type NativeFilter } from "../native/binding.ts";
+import { errnoName } from "../native/errno.ts";
 import type { Direction } from "../rules/types.ts";
 import type { Place } from "./place.ts";
 import { directionIndex } from "./tables.ts";
 
 /** Name of the programs in the kernel, by direction. */
-const PROGRAM_NAMES = ["sfunnel_ingress", "sfunnel_egress"] as const;
-const NAMES_MAP = "sfunnel_names";
+export const PROGRAM_NAMES = ["sfunnel_ingress", "sfunnel_egress"] as const;
+/** Each loaded program has this map; the attachments in it are by device and direction. */
+export const NAMES_MAP = "sfunnel_names";
+
+/**
+ * An attachment for one direction has a companion at the opposite hook, which asks no rules and
+ * only sees to the replies. Under a name of its own it does not get in the way of an attachment
+ * of the same name for that direction.
+ */
+const COMPANION_SUFFIX = " (replies)";
+
+/** The longest name of an attachment, in bytes: with the suffix it fits into the map. */
+export const LONGEST_NAME = Limit.NAME_LENGTH - 1 - COMPANION_SUFFIX.length;
+
+/** Name of the companion of an attachment. */
+export function companionOf(name: string): string {
+  return name + COMPANION_SUFFIX;
+}
+
+/** Name of the attachment that this is, or is the companion of. */
+export function principalOf(name: string): { readonly name: string; readonly companion: boolean } {
+  const companion = name.endsWith(COMPANION_SUFFIX);
+  return { name: companion ? name.slice(0, -COMPANION_SUFFIX.length) : name, companion };
+}
 
 /** Key of the map `sfunnel_names`. */
 export function nameKey(place: Place, direction: Direction): Uint8Array {
@@ -29,6 +52,12 @@ export function nameValue(name: string): Uint8Array {
   const value = new Uint8Array(layout.attachment.size);
   new TextEncoder().encodeInto(name, value);
   return value;
+}
+
+/** The name in a value of `sfunnel_names`. */
+export function nameOf(value: Uint8Array): string {
+  const end = value.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? value : value.subarray(0, end));
 }
 
 /**
@@ -54,16 +83,28 @@ export function filtersOf(
   return filters.filter(
     (filter) =>
       filter.direction === index &&
+      filter.chain === 0 &&
       filter.handle === handle &&
       filter.kind === "bpf" &&
       filter.name.startsWith(PROGRAM_NAMES[index]),
   );
 }
 
-async function isOurs(programId: number, place: Place, name: string, direction: Direction) {
+/** Whether we may look at programs by their id, as at this one of ours: CAP_SYS_ADMIN. */
+export async function canInspect(programId: number): Promise<boolean> {
+  return !isFailure(await binding().program(programId));
+}
+
+/** Undefined where the kernel does not let us look. */
+async function isOurs(
+  programId: number,
+  place: Place,
+  name: string,
+  direction: Direction,
+): Promise<boolean | undefined> {
   const native = binding();
   const program = await native.program(programId);
-  if (isFailure(program)) return false;
+  if (isFailure(program)) return errnoName(program.errno) === "EPERM" ? undefined : false;
   if (program.name !== PROGRAM_NAMES[directionIndex(direction)]) return false;
   const wanted = nameValue(name);
   for (const mapId of program.mapIds) {
@@ -75,19 +116,21 @@ async function isOurs(programId: number, place: Place, name: string, direction: 
 }
 
 /**
- * Ids of our programs of this name on the tcx hook. Looking at other programs takes
- * CAP_SYS_ADMIN; without it none is found, and none is touched.
+ * Ids of our programs of this name on the tcx hook. Looking at programs takes CAP_SYS_ADMIN;
+ * without it all are unknown.
  */
 export async function tcxProgramsOf(
   place: Place,
   name: string,
   direction: Direction,
-): Promise<number[]> {
+): Promise<{ readonly ours: readonly number[]; readonly unknown: readonly number[] }> {
   const ids = await binding().tcxPrograms(place.netns, place.ifindex, directionIndex(direction));
-  if (isFailure(ids)) return [];
-  const ours: number[] = [];
+  const [ours, unknown]: [number[], number[]] = [[], []];
+  if (isFailure(ids)) return { ours, unknown };
   for (const id of ids) {
-    if (await isOurs(id, place, name, direction)) ours.push(id);
+    const known = await isOurs(id, place, name, direction);
+    if (known === undefined) unknown.push(id);
+    else if (known) ours.push(id);
   }
-  return ours;
+  return { ours, unknown };
 }

@@ -8,9 +8,13 @@ const USUAL_FIRST = 10;
 const USUAL_LAST = 50_000;
 const HIGHEST = 65_535;
 
+/** ETH_P_ALL, of ours. */
+const ALL_PROTOCOLS = 3;
+
 /**
- * A priority ahead of all filters of others, or behind them. A priority that already stands
- * alone at the edge is shared only if its filters are of our kind (the kernel refuses others).
+ * A priority ahead of all filters of others, or behind them; where one stands at the very edge,
+ * as near to it as there is room. Those in other chains than ours are met only by who is sent
+ * there. Filters of one priority must be of one kind and protocol.
  */
 export function choosePriority(
   filters: readonly NativeFilter[],
@@ -18,17 +22,21 @@ export function choosePriority(
   order: "first" | "last",
 ): number {
   const index = directionIndex(direction);
-  const taken = filters.filter((filter) => filter.direction === index);
-  const priorities = taken.map(({ priority }) => priority);
+  const taken = filters.filter((filter) => filter.direction === index && filter.chain === 0);
+  const priorities = new Set(taken.map(({ priority }) => priority));
   if (order === "last") {
-    return Math.min(HIGHEST, Math.max(USUAL_LAST, ...priorities.map((priority) => priority + 1)));
+    const highest = Math.max(USUAL_LAST - 1, ...priorities);
+    if (highest < HIGHEST) return highest + 1;
+    let free = HIGHEST;
+    while (priorities.has(free)) free--;
+    return free;
   }
-  const lowest = Math.min(...priorities, USUAL_FIRST + 1);
+  const lowest = Math.min(USUAL_FIRST + 1, ...priorities);
   if (lowest > 1) return lowest - 1;
-  const first = taken.find(({ priority }) => priority === 1);
-  if (first?.kind === "bpf") return 1;
-  // Priority 1 belongs to a filter of another kind: the next free one is as early as it gets.
+  // A program that comes later to the same priority runs first.
+  const edge = taken.filter(({ priority }) => priority === 1);
+  if (edge.every(({ kind, protocol }) => kind === "bpf" && protocol === ALL_PROTOCOLS)) return 1;
   let free = 2;
-  while (priorities.includes(free)) free++;
+  while (priorities.has(free)) free++;
   return free;
 }

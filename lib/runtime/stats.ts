@@ -1,4 +1,4 @@
-import { layout, Outcome } from "../compile/abi.gen.ts";
+import { FlowEvent, layout, Outcome } from "../compile/abi.gen.ts";
 import { type OutcomeName, outcomeNames } from "../compile/outcomes.ts";
 import { LITTLE_ENDIAN } from "../compile/record.ts";
 import { isFailure, type NativeObject } from "../native/binding.ts";
@@ -24,9 +24,44 @@ export interface DirectionStats {
   readonly outcomes: { readonly [outcome in OutcomeName]: Counter };
 }
 
-export type Stats = { readonly [direction in Direction]: DirectionStats };
+/** The table of flows whose replies follow by themselves, both directions together. */
+export interface FlowStats {
+  /** How many flows it holds at the most (option `flows` of `Funnel.load`). */
+  readonly capacity: number;
+  /** How many it holds now. */
+  readonly entries: number;
+  /** How many were ever added. */
+  readonly added: number;
+  /** How many made room for others; replies to them are no longer known. */
+  readonly evicted: number;
+  /** Clients that got another port, because one of the same address had theirs. */
+  readonly remapped: number;
+  /** Flows that went on under another carrier. */
+  readonly moved: number;
+  /** Flows that the kernel had no room for. */
+  readonly notAdded: number;
+  /** Flows that came without their carrier; replies to them go without one too. */
+  readonly direct: number;
+}
 
-/** Adds up what each CPU counted, for `count` entries from `first` of a per-CPU map. */
+export type Stats = { readonly [direction in Direction]: DirectionStats } & {
+  readonly flows: FlowStats;
+};
+
+/** Adds up what each CPU counted: one value of a per-CPU map, which is these bytes. */
+export function sumCounter(bytes: Uint8Array, start: number, end: number): Counter {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const { size, fields } = layout.counter;
+  let packets = 0;
+  let octets = 0;
+  for (let at = start; at < end; at += size) {
+    packets += Number(view.getBigUint64(at + fields.packets.offset, LITTLE_ENDIAN));
+    octets += Number(view.getBigUint64(at + fields.bytes.offset, LITTLE_ENDIAN));
+  }
+  return { packets, bytes: octets };
+}
+
+/** `count` entries from `first` of a per-CPU map. */
 async function readCounters(
   object: NativeObject,
   map: string,
@@ -35,18 +70,10 @@ async function readCounters(
 ): Promise<Counter[]> {
   const bytes = await object.read(map, first, count);
   if (isFailure(bytes)) throw errorOf(bytes, "stats", NEEDS.load ?? []);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { size, fields } = layout.counter;
   const stride = bytes.byteLength / count;
-  return Array.from({ length: count }, (_, index) => {
-    let packets = 0;
-    let octets = 0;
-    for (let at = index * stride; at < (index + 1) * stride; at += size) {
-      packets += Number(view.getBigUint64(at + fields.packets.offset, LITTLE_ENDIAN));
-      octets += Number(view.getBigUint64(at + fields.bytes.offset, LITTLE_ENDIAN));
-    }
-    return { packets, bytes: octets };
-  });
+  return Array.from({ length: count }, (_, index) =>
+    sumCounter(bytes, index * stride, (index + 1) * stride),
+  );
 }
 
 export async function readStats(
@@ -72,5 +99,27 @@ export async function readStats(
     outcomes: Object.fromEntries(
       outcomeNames.map((name, index) => [name, counts[index] ?? zero]),
     ) as DirectionStats["outcomes"],
+  };
+}
+
+export async function readFlowStats(object: NativeObject, capacity: number): Promise<FlowStats> {
+  const [events, entries] = await Promise.all([
+    readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
+    object.entries("replies"),
+  ]);
+  if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
+  const of = (event: number) => events[event]?.packets ?? 0;
+  const added = of(FlowEvent.FLOW_ADDED);
+  const direct = of(FlowEvent.FLOW_DIRECT);
+  return {
+    capacity,
+    entries,
+    added,
+    // Flows added while we counted must not make it negative.
+    evicted: Math.max(0, added - direct - entries),
+    remapped: of(FlowEvent.FLOW_REMAPPED),
+    moved: of(FlowEvent.FLOW_MOVED),
+    notAdded: of(FlowEvent.FLOW_NOT_ADDED),
+    direct,
   };
 }

@@ -3,7 +3,7 @@
  * Every packet sees the old rules or the new ones, never a mixture.
  */
 import { Direction as DirectionIndex, Limit, layout } from "../compile/abi.gen.ts";
-import { encodeRules, type RuleList } from "../compile/encode.ts";
+import { encodeRules, type RuleList, replyKinds } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { Record } from "../compile/record.ts";
 import { SetWriter } from "../compile/sets.ts";
@@ -11,6 +11,7 @@ import { isFailure, type NativeFailure, type NativeObject } from "../native/bind
 import { errorOf, NEEDS } from "../native/failure.ts";
 import { formatRule } from "../rules/format.ts";
 import type { Direction, Rule } from "../rules/types.ts";
+import { encodeRulesetText } from "./ruleset-text.ts";
 
 /** Both lists, as they are in force. */
 export interface Lists {
@@ -93,6 +94,11 @@ export class RuleTables {
   readonly #cpus: number;
   readonly #counters = new Counters(Limit.MAX_COUNTERS);
   #activeSlot = 0;
+  /** Hooks at which no rules are asked, as index and direction of the interface. */
+  readonly #repliesOnly = new Set<string>();
+  #hasRepliesOnly = false;
+  /** Bits of ReplyKind by direction; once set, a bit stays, because flows outlive their rule. */
+  #replies: readonly [ingress: number, egress: number] = [0, 0];
   #nextSet = 1;
   #setKeys: Uint8Array = new Uint8Array(0);
   #lists: Lists = { ingress: [], egress: [] };
@@ -127,9 +133,13 @@ export class RuleTables {
       egress: encodeRules(lists.egress, counters.numbers.egress, sets),
     };
     const setKeys = sets.keys();
+    const [ingress, egress] = this.#replies;
+    // A rule at one hook makes replies come by at the other.
+    this.#replies = [ingress | replyKinds(lists.egress), egress | replyKinds(lists.ingress)];
     try {
       assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
       await this.#prepare(encoded, setKeys, sets.count, counters.fresh, operation);
+      await this.#describe(lists, counters.numbers, operation);
       await this.#flip(operation);
     } catch (error) {
       counters.revert();
@@ -146,6 +156,45 @@ export class RuleTables {
     await this.#waitForPackets(operation);
     counters.commit();
     await this.#object.remove("sets", oldSetKeys, oldSetKeys.length / layout.setKey.size);
+  }
+
+  /**
+   * Says at which hooks of an interface rules are asked. Gives what puts it back.
+   *
+   * Interfaces are told apart by index alone, which is that of a namespace: a packet cannot name
+   * its namespace before Linux 6.12. One Funnel on two interfaces of the same index, for one
+   * direction here and another there, would not know which is which.
+   */
+  async askRules(
+    ifindex: number,
+    wanted: Direction | "both",
+    operation: string,
+  ): Promise<() => Promise<void>> {
+    const before = directions.map((direction) => this.#repliesOnly.has(`${ifindex} ${direction}`));
+    const put = async (direction: Direction, repliesOnly: boolean) => {
+      const place = `${ifindex} ${direction}`;
+      if (this.#repliesOnly.has(place) === repliesOnly) return;
+      const key = numberKeys([ifindex, directionIndex(direction)]);
+      if (repliesOnly) {
+        check(await this.#object.update("replies_only", key, new Uint8Array(4), 1), operation);
+        this.#repliesOnly.add(place);
+      } else {
+        check(await this.#object.remove("replies_only", key, 1), operation);
+        this.#repliesOnly.delete(place);
+      }
+    };
+    for (const direction of directions) {
+      await put(direction, wanted !== "both" && wanted !== direction);
+    }
+    if (this.#repliesOnly.size > 0 && !this.#hasRepliesOnly) {
+      this.#hasRepliesOnly = true;
+      await this.#writeControl(this.#activeSlot, operation);
+    }
+    return async () => {
+      for (const [index, direction] of directions.entries()) {
+        await put(direction, before[index] ?? false);
+      }
+    };
   }
 
   /** Fills everything that no packet looks at yet. */
@@ -170,13 +219,32 @@ export class RuleTables {
     }
   }
 
+  /** Leaves word for later processes of what is about to be in force. */
+  async #describe(
+    lists: Lists,
+    counters: { readonly [direction in Direction]: readonly number[] },
+    operation: string,
+  ): Promise<void> {
+    const { bytes, count } = encodeRulesetText(lists, counters);
+    const slot = 1 - this.#activeSlot;
+    check(await this.#object.publish("sfunnel_text", slot, bytes, count), operation);
+  }
+
   /** One store puts both new lists in force. */
   async #flip(operation: string): Promise<void> {
     const slot = 1 - this.#activeSlot;
-    const control = new Uint8Array(layout.control.size);
-    new Record(control, 0).set(layout.control.fields.activeSlot, slot);
-    check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
+    await this.#writeControl(slot, operation);
     this.#activeSlot = slot;
+  }
+
+  async #writeControl(slot: number, operation: string): Promise<void> {
+    const control = new Uint8Array(layout.control.size);
+    const { activeSlot, replies, hasRepliesOnly } = layout.control.fields;
+    const record = new Record(control, 0);
+    record.set(activeSlot, slot);
+    record.setWords(replies, this.#replies);
+    record.set(hasRepliesOnly, Number(this.#hasRepliesOnly));
+    check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
   }
 
   /** Returns when no packet is under the old rules any more (see `rulesets` in bpf/maps.h). */

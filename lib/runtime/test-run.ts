@@ -19,6 +19,8 @@ export interface TestRunResult {
 
 /** An Ethernet header; BPF_PROG_TEST_RUN takes no less. */
 const SHORTEST_FRAME = 14;
+/** The kernel copies the frame into one page, beside headroom and bookkeeping of its own. */
+const LONGEST_FRAME = "some 3700 bytes (a memory page less what the kernel keeps for itself)";
 const TC_ACT_SHOT = 2;
 
 /** IP headers that BPF_PROG_TEST_RUN wants whole, by ethertype; older kernels take less. */
@@ -34,7 +36,7 @@ function refusal(frame: Uint8Array, errno: string): string {
   if (header && frame.length < shortest) {
     return `expected at least ${shortest} bytes (Ethernet and ${header.name} headers), got ${frame.length}`;
   }
-  return `the kernel does not take a frame of ${frame.length} bytes (${errno})`;
+  return `expected at most ${LONGEST_FRAME}, got ${frame.length} bytes (${errno})`;
 }
 
 function frameError(message: string): SfunnelError {

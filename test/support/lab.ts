@@ -1,13 +1,24 @@
 /**
  * Network namespaces, veth pairs and programs in them, all of one test, gone when it ends.
  * Offloads stay at the kernel's defaults.
+ *
+ *     using lab = new Lab();
+ *     const [client, server] = [lab.host("client"), lab.host("server")];
+ *     lab.link(client, "eth0", "10.0.0.1/24", server, "eth0", "10.0.0.2/24");
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { execFileSync, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { Capture } from "./capture.ts";
+import { Endpoint } from "./endpoint.ts";
+
+export { Endpoint, type Message } from "./endpoint.ts";
 
 const endpointPath = fileURLToPath(new URL("./endpoint.mjs", import.meta.url));
+const sendFramesPath = fileURLToPath(new URL("./send-frames.py", import.meta.url));
+
+/** The ring of a capture has room for BUFFER_KIB / LONGEST_FRAME frames, whatever their size. */
+const LONGEST_FRAME = 2048;
+const BUFFER_KIB = 16 * 1024;
 
 let nextLab = 0;
 
@@ -17,73 +28,18 @@ export interface Host {
   readonly netns: string;
 }
 
-/** A line of JSON that an endpoint printed. */
-export type Message = Readonly<Record<string, unknown>>;
+/** Between two looks at a condition; more often would take the time of those who work on it. */
+const LOOK_EVERY_MS = 3;
 
-/** A program in a namespace that tells what it sees, a line of JSON at a time. */
-export class Endpoint {
-  readonly #child: ChildProcess;
-  readonly #messages: Message[] = [];
-  readonly #waiting: {
-    wanted: (message: Message) => boolean;
-    found: (message: Message) => void;
-  }[] = [];
-  #stderr = "";
-  #ended = false;
-
-  constructor(child: ChildProcess) {
-    this.#child = child;
-    if (!child.stdout || !child.stderr) throw new Error("endpoint without pipes");
-    createInterface({ input: child.stdout }).on("line", (line) => {
-      const message = JSON.parse(line) as Message;
-      this.#messages.push(message);
-      const index = this.#waiting.findIndex(({ wanted }) => wanted(message));
-      if (index >= 0) this.#waiting.splice(index, 1)[0]?.found(message);
-    });
-    child.stderr.on("data", (data) => {
-      this.#stderr += data;
-    });
-    child.on("exit", () => {
-      this.#ended = true;
-    });
-  }
-
-  get messages(): readonly Message[] {
-    return this.#messages;
-  }
-
-  /** The first message, seen or to come, for which `wanted` holds. The test's time-out bounds it. */
-  async message(wanted: (message: Message) => boolean): Promise<Message> {
-    const seen = this.#messages.find(wanted);
-    if (seen) return seen;
-    return new Promise((found, fail) => {
-      const failed = () => fail(new Error(`endpoint ended: ${this.#stderr}`));
-      this.#waiting.push({ wanted, found });
-      if (this.#ended) failed();
-      this.#child.once("exit", () => setImmediate(failed));
-    });
-  }
-
-  async ready(): Promise<this> {
-    await this.message(({ event }) => event === "ready");
-    return this;
-  }
-
-  /** All messages, once it has ended by itself. */
-  async end(): Promise<readonly Message[]> {
-    if (!this.#ended) await once(this.#child, "close");
-    return this.#messages;
-  }
-
-  kill(): void {
-    this.#child.kill("SIGKILL");
-  }
+/** Waits until a condition holds. The test's time-out bounds it. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((look) => setTimeout(look, LOOK_EVERY_MS));
 }
 
 export class Lab implements Disposable {
   readonly #id = `sft${process.pid}x${nextLab++}`;
   readonly #hosts: string[] = [];
-  readonly #endpoints: Endpoint[] = [];
+  readonly #programs: { kill(): void }[] = [];
 
   /** Makes a namespace with its loopback up. */
   host(name: string): Host {
@@ -95,28 +51,33 @@ export class Lab implements Disposable {
     return host;
   }
 
+  /** A host that forwards IPv4. */
+  router(name: string): Host {
+    const router = this.host(name);
+    this.run(router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+    return router;
+  }
+
   /** Joins two hosts by a veth pair; addresses with prefix length, e.g. "10.0.0.1/24". */
   link(one: Host, device: string, address: string, two: Host, peer: string, peerAddress: string) {
     execFileSync("ip", [
       ...["link", "add", device, "netns", one.netns, "type", "veth"],
       ...["peer", "name", peer, "netns", two.netns],
     ]);
-    for (const [host, name, cidr] of [
-      [one, device, address],
-      [two, peer, peerAddress],
-    ] as const) {
-      this.run(
-        host,
-        "ip",
-        "address",
-        "add",
-        cidr,
-        "dev",
-        name,
-        ...(cidr.includes(":") ? ["nodad"] : []),
-      );
-      this.run(host, "ip", "link", "set", name, "up");
-    }
+    this.configure(one, device, address);
+    this.configure(two, peer, peerAddress);
+  }
+
+  /** Gives a device its address and brings it up. */
+  configure(host: Host, device: string, address: string): void {
+    const nodad = address.includes(":") ? ["nodad"] : [];
+    this.run(host, "ip", "address", "add", address, "dev", device, ...nodad);
+    this.run(host, "ip", "link", "set", device, "up");
+  }
+
+  /** Sends what is not on a host's links to a gateway. */
+  route(host: Host, gateway: string): void {
+    this.run(host, "ip", "route", "add", "default", "via", gateway);
   }
 
   /** Runs a command in a host's namespace and gives its output. */
@@ -127,6 +88,20 @@ export class Lab implements Disposable {
     });
   }
 
+  /** Sends frames as they are, checksums and lengths included, out of a device. */
+  sendFrames(host: Host, device: string, frames: readonly Uint8Array[]): void {
+    const lines = frames.map((frame) => Buffer.from(frame).toString("hex")).join("\n");
+    execFileSync("ip", ["netns", "exec", host.netns, "python3", sendFramesPath, device], {
+      input: lines,
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+  }
+
+  /** Hardware address of a device, e.g. "02:00:00:00:00:01". */
+  mac(host: Host, device: string): string {
+    return this.run(host, "cat", `/sys/class/net/${device}/address`).trim();
+  }
+
   /** Starts a role of endpoint.mjs in a host's namespace. */
   endpoint(host: Host, role: string, options: Readonly<Record<string, unknown>>): Endpoint {
     return this.spawn(host, process.execPath, endpointPath, role, JSON.stringify(options));
@@ -134,16 +109,52 @@ export class Lab implements Disposable {
 
   /** Starts a program that prints lines of JSON. */
   spawn(host: Host, command: string, ...args: string[]): Endpoint {
-    const child = spawn("ip", ["netns", "exec", host.netns, command, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const endpoint = new Endpoint(child);
-    this.#endpoints.push(endpoint);
+    const endpoint = new Endpoint(
+      spawn("ip", ["netns", "exec", host.netns, command, ...args], {
+        stdio: ["pipe", "pipe", "pipe"],
+      }),
+    );
+    this.#programs.push(endpoint);
     return endpoint;
   }
 
+  /** Records the IPv4 frames that pass a device, from when this returns; GSO packets in part. */
+  async capture(host: Host, device: string): Promise<Capture> {
+    const capture = new Capture(
+      spawn(
+        "ip",
+        [
+          ...["netns", "exec", host.netns, "tcpdump", "-i", device, "-n"],
+          ...[
+            "-s",
+            `${LONGEST_FRAME}`,
+            "-B",
+            `${BUFFER_KIB}`,
+            "--immediate-mode",
+            "-U",
+            "-w",
+            "-",
+            "ip",
+          ],
+        ],
+        { stdio: ["ignore", "pipe", "pipe"] },
+      ),
+    );
+    this.#programs.push(capture);
+    await capture.ready();
+    return capture;
+  }
+
   [Symbol.dispose](): void {
-    for (const endpoint of this.#endpoints) endpoint.kill();
-    for (const netns of this.#hosts) execFileSync("ip", ["netns", "delete", netns]);
+    for (const program of this.#programs) program.kill();
+    const failures: unknown[] = [];
+    for (const netns of this.#hosts) {
+      try {
+        execFileSync("ip", ["netns", "delete", netns], { stdio: ["ignore", "pipe", "pipe"] });
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 }

@@ -42,7 +42,16 @@ async function place() {
 function ours(object: NativeObject, direction: 0 | 1, handle = HANDLE) {
   const programId = object.programIds()[direction];
   const name = `sfunnel_${direction === 0 ? "ingress" : "egress"}:[${programId}]`;
-  return { direction, kind: "bpf", chain: 0, priority: PRIORITY, handle, name, programId };
+  return {
+    direction,
+    kind: "bpf",
+    chain: 0,
+    protocol: 3,
+    priority: PRIORITY,
+    handle,
+    name,
+    programId,
+  };
 }
 
 describe.skipIf(skipReason !== undefined)(titled("clsact"), () => {
@@ -128,7 +137,15 @@ describe.skipIf(skipReason !== undefined)(titled("clsact"), () => {
     // A hash table and the filter in it.
     expect(filters.map(({ handle }) => handle)).toEqual([0x80000000, 0x80000800]);
     const direction = where === "ingress" ? INGRESS : EGRESS;
-    const foreign = { direction, kind: "u32", chain: 0, priority: 7, name: "", programId: 0 };
+    const foreign = {
+      direction,
+      kind: "u32",
+      chain: 0,
+      protocol: 3,
+      priority: 7,
+      name: "",
+      programId: 0,
+    };
     for (const filter of filters) expect(filter).toEqual({ ...foreign, handle: filter.handle });
   });
 
@@ -153,6 +170,27 @@ describe.skipIf(skipReason !== undefined)(titled("clsact"), () => {
     expect(await old.detach()).toBeUndefined();
     expect((await qdisc()).filters).toEqual([ours(b, INGRESS)]);
     expect(await young.detach()).toBeUndefined();
+    expect(await qdisc()).toEqual(NONE);
+  });
+
+  test.each(["handle", "id"])("puts back who gave way, by %s, until settled", async (how) => {
+    const { qdisc, path, ifindex, attach } = await place();
+    const [a, b] = await Promise.all([loadFixture(), loadFixture()]);
+    const old = attached(await attach(a, INGRESS));
+    const replace = async () => {
+      const gave = how === "handle" ? old : a.programIds()[INGRESS];
+      const place = [path, ifindex, INGRESS, PRIORITY, HANDLE, false, gave] as const;
+      return attached(await b.attachClsact(...place));
+    };
+    const first = await replace();
+    expect((await qdisc()).filters).toEqual([ours(b, INGRESS)]);
+    expect(await first.revert()).toBeUndefined();
+    expect((await qdisc()).filters).toEqual([ours(a, INGRESS)]);
+    const second = await replace();
+    second.settle();
+    expect(await second.revert()).toBeUndefined();
+    expect((await qdisc()).filters).toEqual([]);
+    await old.detach();
     expect(await qdisc()).toEqual(NONE);
   });
 

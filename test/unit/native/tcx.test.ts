@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { binding } from "../../../lib/native/binding.ts";
+import { binding, type NativeAttachment } from "../../../lib/native/binding.ts";
 import { errnoName } from "../../../lib/native/errno.ts";
 import {
   attached,
@@ -81,7 +81,76 @@ describe.skipIf(skipReason !== undefined)(titled("tcx"), () => {
     attached(await a.attachTcx(path, ifindex, EGRESS, true, true, 0));
     expect(errnoName(mustFail(await replace()).errno)).toBe("EBUSY");
     expect(await programs(EGRESS)).toEqual([idOf(a)]);
-    expect(() => b.attachTcx(path, ifindex, EGRESS, true, true, idOf(a))).toThrow(RangeError);
+  });
+
+  test("takes over a link by id or by handle, without touching its position", async () => {
+    const { path, ifindex, programs } = await place();
+    const [a, b, c, d] = await Promise.all([1, 2, 3, 4].map(() => loadFixture()));
+    if (!a || !b || !c || !d) throw new Error("not loaded");
+    const idOf = (object: typeof a) => object.programIds()[EGRESS];
+    const link = async (object: typeof a, replace: NativeAttachment | number) =>
+      attached(await object.attachTcx(path, ifindex, EGRESS, false, true, replace));
+    const first = await link(a, 0);
+    await link(d, 0);
+    const second = await link(b, idOf(a));
+    expect(await programs(EGRESS)).toEqual([idOf(b), idOf(d)]);
+    // Who made the link lets go of it, no more.
+    expect(await first.detach()).toBeUndefined();
+    expect(await programs(EGRESS)).toEqual([idOf(b), idOf(d)]);
+    const third = await link(c, second);
+    // Overtaken: not its own any more.
+    expect(await second.detach()).toBeUndefined();
+    expect(await programs(EGRESS)).toEqual([idOf(c), idOf(d)]);
+    expect(await third.detach()).toBeUndefined();
+    expect(await programs(EGRESS)).toEqual([idOf(d)]);
+    expect(
+      errnoName(mustFail(await b.attachTcx(path, ifindex, EGRESS, true, true, third)).errno),
+    ).toBe("ENOENT");
+  });
+
+  test("goes with who took the link over, though its maker holds it", async () => {
+    const { path, ifindex, programs } = await place();
+    const [a, b] = await Promise.all([loadFixture(), loadFixture()]);
+    const made = attached(await a.attachTcx(path, ifindex, INGRESS, true, true, 0));
+    const taken = attached(await b.attachTcx(path, ifindex, INGRESS, true, true, made));
+    expect(await taken.detach()).toBeUndefined();
+    expect(await programs(INGRESS)).toEqual([]);
+    expect(await made.detach()).toBeUndefined();
+  });
+
+  test.each([
+    ["link", true],
+    ["program", false],
+  ])("puts back who gave way, until settled, by %s", async (_, link) => {
+    const { path, ifindex, programs } = await place();
+    const [a, b] = await Promise.all([loadFixture(), loadFixture()]);
+    const [idA, idB] = [a.programIds()[INGRESS], b.programIds()[INGRESS]];
+    const old = attached(await a.attachTcx(path, ifindex, INGRESS, true, link, 0));
+    const replace = async () =>
+      attached(await b.attachTcx(path, ifindex, INGRESS, true, link, old));
+    const first = await replace();
+    expect(await programs(INGRESS)).toEqual([idB]);
+    expect(await first.revert()).toBeUndefined();
+    expect(await first.revert()).toBeUndefined();
+    expect(await programs(INGRESS)).toEqual([idA]);
+    const second = await replace();
+    second.settle();
+    expect(await second.revert()).toBeUndefined();
+    expect(await programs(INGRESS)).toEqual([]);
+  });
+
+  test.each([
+    ["link", true],
+    ["program", false],
+  ])("fails with ESTALE when the hook has changed meanwhile, by %s", async (_, link) => {
+    const { path, ifindex, programs } = await place();
+    const [a, b] = await Promise.all([loadFixture(), loadFixture()]);
+    const revision = must(await binding().tcxRevision(path, ifindex, EGRESS));
+    const attach = (object: typeof a) =>
+      object.attachTcx(path, ifindex, EGRESS, true, link, 0, revision);
+    attached(await attach(a));
+    expect(errnoName(mustFail(await attach(b)).errno)).toBe("ESTALE");
+    expect(await programs(EGRESS)).toEqual([a.programIds()[EGRESS]]);
   });
 
   test.each([

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#ifndef SFUNNEL_LOOP_H
+#define SFUNNEL_LOOP_H
+
+/*
+ * bpf_loop came with 5.17. Its body is verified once instead of once a round, which takes the
+ * load from a second to milliseconds. Kernels before 5.13 refuse even dead code that takes the
+ * address of a function, so for them the same source is compiled a second time without it.
+ */
+#ifdef SFUNNEL_WITHOUT_LOOP_HELPER
+#define HAS_LOOP_HELPER 0
+#else
+#define HAS_LOOP_HELPER 1
+#endif
+
+#endif

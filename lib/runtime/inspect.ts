@@ -1,0 +1,290 @@
+/**
+ * What of ours is attached, whoever attached it: found on the hooks of the devices, not in any
+ * file, and read from the maps that the programs carry with them.
+ */
+import { layout } from "../compile/abi.gen.ts";
+import { LITTLE_ENDIAN } from "../compile/record.ts";
+import { binding, isFailure, type NativeFailure } from "../native/binding.ts";
+import { errnoName } from "../native/errno.ts";
+import { errorOf, NEEDS } from "../native/failure.ts";
+import type { Direction } from "../rules/types.ts";
+import type { Hook } from "./hook.ts";
+import { listPlaces, noSuchDevice, type Place } from "./place.ts";
+import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
+import {
+  type DescribedRule,
+  type DescribedRuleset,
+  decodeRulesetText,
+  endsText,
+} from "./ruleset-text.ts";
+import { type Counter, sumCounter } from "./stats.ts";
+import { directionIndex, directions } from "./tables.ts";
+
+/** A rule and what it has matched. */
+export interface InspectedRule extends Counter, Omit<DescribedRule, "counter"> {}
+
+/** One program of ours on one hook of one device. */
+export interface InspectedAttachment {
+  readonly device: string;
+  readonly ifindex: number;
+  /** Path of the namespace; "" is the one of this process. */
+  readonly netns: string;
+  readonly direction: Direction;
+  readonly hook: Hook;
+  /** Undefined where the program does not know this device, which has moved to this namespace. */
+  readonly name: string | undefined;
+  /** Attachments of one program share its counters, whatever the device. */
+  readonly programId: number;
+  /** The same for all programs of one Funnel. */
+  readonly funnelId: number;
+  /** Where the filter stands; clsact only. */
+  readonly filter: { readonly priority: number; readonly handle: number } | undefined;
+  /** Attached for the replies to flows of the other direction alone; no rule is asked here. */
+  readonly repliesOnly: boolean;
+  /** Of this direction; undefined where they were loaded by a version that this one cannot read. */
+  readonly rules: readonly InspectedRule[] | undefined;
+  /** Packets of this direction by what became of them; undefined as `rules` is. */
+  readonly outcomes: { readonly [outcome: string]: Counter } | undefined;
+  /** How often what happened to the flows that are remembered for their replies. */
+  readonly flows: { readonly [event: string]: number } | undefined;
+}
+
+/** What is counted under a ruleset. */
+type Counted = Pick<InspectedAttachment, "rules" | "outcomes" | "flows">;
+
+/** How often reading starts again because the rules were replaced meanwhile. */
+const READS = 20;
+
+/**
+ * All attachments of sfunnel, of any name and any process, on these devices (all of them if
+ * left out), by the name of the device and, on a hook, in the order in which they run.
+ *
+ * Throws NetnsError, DeviceError, or KernelError (SFUNNEL_PERMISSION) without CAP_SYS_ADMIN,
+ * which the kernel wants for a look at programs by their id.
+ */
+export async function inspect(
+  options: { readonly netns?: string; readonly devices?: readonly string[] } = {},
+): Promise<InspectedAttachment[]> {
+  const netns = options.netns ?? "";
+  const places = await listPlaces(netns);
+  const missing = options.devices?.find((name) => !places.some(({ device }) => device === name));
+  if (missing !== undefined) {
+    throw noSuchDevice(
+      missing,
+      netns,
+      places.map(({ device }) => device),
+    );
+  }
+  const found: InspectedAttachment[] = [];
+  for (const place of places) {
+    if (options.devices && !options.devices.includes(place.device)) continue;
+    for (const candidate of await candidatesOn(place)) {
+      const attachment = await describe(place, candidate);
+      if (attachment) found.push(attachment);
+    }
+  }
+  return found;
+}
+
+/** Takes it off its hook, whoever attached it. One that has gone meanwhile is no error. */
+export async function removeAttachment(attachment: InspectedAttachment): Promise<void> {
+  const { netns, ifindex, programId, filter } = attachment;
+  const direction = directionIndex(attachment.direction);
+  const native = binding();
+  const failure = filter
+    ? await native.detachClsact(netns, ifindex, direction, filter.priority, filter.handle)
+    : await native.detachTcx(netns, ifindex, direction, programId);
+  if (isFailure(failure) && !isGone(failure)) throw errorOf(failure, "clean", NEEDS.inspect ?? []);
+}
+
+/** A program that stands on a hook; whose, is to be found out. */
+type Candidate = Pick<InspectedAttachment, "direction" | "hook" | "programId" | "filter">;
+
+async function candidatesOn(place: Place): Promise<Candidate[]> {
+  const native = binding();
+  const found: Candidate[] = [];
+  for (const direction of directions) {
+    const ids = await native.tcxPrograms(place.netns, place.ifindex, directionIndex(direction));
+    if (!isFailure(ids)) {
+      for (const programId of ids) {
+        found.push({ direction, hook: "tcx", programId, filter: undefined });
+      }
+    } else if (errnoName(ids.errno) !== "EINVAL" && !isGone(ids)) {
+      // EINVAL: a kernel before 6.6, where nothing can stand on tcx.
+      throw failed(ids);
+    }
+  }
+  const qdisc = await native.qdisc(place.netns, place.ifindex);
+  if (isFailure(qdisc)) {
+    if (isGone(qdisc)) return found;
+    throw failed(qdisc);
+  }
+  for (const { direction: index, kind, name, programId, priority, handle } of qdisc.filters) {
+    const direction = index === 0 ? "ingress" : "egress";
+    if (kind === "bpf" && name.startsWith(PROGRAM_NAMES[index])) {
+      found.push({ direction, hook: "clsact", programId, filter: { priority, handle } });
+    }
+  }
+  return found;
+}
+
+/** Undefined where the program is not ours, or has gone. */
+async function describe(
+  place: Place,
+  candidate: Candidate,
+): Promise<InspectedAttachment | undefined> {
+  const { direction, programId } = candidate;
+  const program = await binding().program(programId);
+  if (isFailure(program)) {
+    if (isGone(program)) return undefined;
+    throw failed(program);
+  }
+  if (program.name !== PROGRAM_NAMES[directionIndex(direction)]) return undefined;
+  try {
+    const maps = await Maps.of(program.mapIds);
+    const funnelId = maps.id(NAMES_MAP);
+    if (funnelId === undefined) return undefined;
+    const value = await maps.lookup(NAMES_MAP, nameKey(place, direction));
+    const named = value && principalOf(nameOf(value));
+    const { device, ifindex, netns } = place;
+    const { rules, outcomes, flows } = await readCounted(maps, direction);
+    const repliesOnly = named?.companion || (await isRepliesOnly(maps, place, direction));
+    return {
+      ...{ device, ifindex, netns, ...candidate, funnelId, repliesOnly, outcomes, flows },
+      name: named?.name,
+      rules: repliesOnly ? [] : rules,
+    };
+  } catch (error) {
+    if (error instanceof Gone) return undefined;
+    throw error;
+  }
+}
+
+async function isRepliesOnly(maps: Maps, place: Place, direction: Direction): Promise<boolean> {
+  const key = new Uint8Array(Uint32Array.of(place.ifindex, directionIndex(direction)).buffer);
+  return (await maps.lookup("replies_only", key)) !== undefined;
+}
+
+/** The maps of a program by name; the kernel keeps 15 characters of it. */
+class Maps {
+  readonly #ids: ReadonlyMap<string, number>;
+
+  private constructor(ids: ReadonlyMap<string, number>) {
+    this.#ids = ids;
+  }
+
+  static async of(mapIds: readonly number[]): Promise<Maps> {
+    const ids = new Map<string, number>();
+    for (const id of mapIds) ids.set((await lookupIn(id, new Uint8Array(0))).name, id);
+    return new Maps(ids);
+  }
+
+  id(name: string): number | undefined {
+    return this.#ids.get(name.slice(0, MAP_NAME_LENGTH));
+  }
+
+  async lookup(name: string, key: Uint8Array): Promise<Uint8Array | undefined> {
+    const id = this.id(name);
+    return id === undefined ? undefined : (await lookupIn(id, key)).value;
+  }
+}
+
+/** BPF_OBJ_NAME_LEN without its zero. */
+const MAP_NAME_LENGTH = 15;
+
+async function readCounted(maps: Maps, direction: Direction): Promise<Counted> {
+  for (let read = 0; read < READS; read++) {
+    const text = await textInForce(maps);
+    if (text === undefined) break;
+    const ruleset = await readText(text);
+    if (ruleset === "replaced") continue;
+    if (ruleset === undefined) break;
+    const counted = await readCounters(maps, ruleset, direction);
+    // Counters of rules that have gone are given to others: these belong together only if
+    // the same text is still in force.
+    if ((await textInForce(maps)) === text) return counted;
+  }
+  return { rules: undefined, outcomes: undefined, flows: undefined };
+}
+
+async function readCounters(
+  maps: Maps,
+  ruleset: DescribedRuleset,
+  direction: Direction,
+): Promise<Counted> {
+  const counterAt = async (map: string, index: number): Promise<Counter> => {
+    const value = await maps.lookup(map, indexKey(index));
+    return value ? sumCounter(value, 0, value.length) : { packets: 0, bytes: 0 };
+  };
+  const rules = await Promise.all(
+    ruleset[direction].map(async ({ counter, ...rule }) => ({
+      ...rule,
+      ...(await counterAt("rule_counters", counter)),
+    })),
+  );
+  const first = directionIndex(direction) * ruleset.outcomes.length;
+  const outcomes = await Promise.all(
+    ruleset.outcomes.map(
+      async (name, index) => [name, await counterAt("outcome_counters", first + index)] as const,
+    ),
+  );
+  const flows = await Promise.all(
+    ruleset.flowEvents.map(
+      async (name, index) => [name, (await counterAt("flow_counters", index)).packets] as const,
+    ),
+  );
+  return { rules, outcomes: Object.fromEntries(outcomes), flows: Object.fromEntries(flows) };
+}
+
+/** Id of the map that holds the text of the rules in force. */
+async function textInForce(maps: Maps): Promise<number | undefined> {
+  const control = await maps.lookup("control", indexKey(0));
+  if (control === undefined) return undefined;
+  const slot = readU32(control, layout.control.fields.activeSlot.offset);
+  const text = await maps.lookup("sfunnel_text", indexKey(slot));
+  return text && readU32(text, 0);
+}
+
+async function readText(mapId: number): Promise<DescribedRuleset | "replaced" | undefined> {
+  const chunks: Uint8Array[] = [];
+  for (let index = 0; ; index++) {
+    const chunk = await binding().lookup(mapId, indexKey(index));
+    if (isFailure(chunk)) {
+      if (isGone(chunk)) return "replaced";
+      throw failed(chunk);
+    }
+    if (chunk.value === undefined) return undefined;
+    chunks.push(chunk.value);
+    if (endsText(chunk.value)) return decodeRulesetText(Buffer.concat(chunks));
+  }
+}
+
+/** Went while it was being read: detached, or its last owner closed it. */
+class Gone extends Error {}
+
+async function lookupIn(mapId: number, key: Uint8Array) {
+  const entry = await binding().lookup(mapId, key);
+  if (!isFailure(entry)) return entry;
+  if (isGone(entry)) throw new Gone();
+  throw failed(entry);
+}
+
+function isGone({ errno }: NativeFailure): boolean {
+  const name = errnoName(errno);
+  return name === "ENOENT" || name === "ENODEV";
+}
+
+function failed(failure: NativeFailure): Error {
+  return errorOf(failure, "inspect", NEEDS.inspect ?? []);
+}
+
+function indexKey(index: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(index).buffer);
+}
+
+function readU32(bytes: Uint8Array, offset: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(
+    offset,
+    LITTLE_ENDIAN,
+  );
+}
