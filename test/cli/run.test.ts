@@ -1,0 +1,258 @@
+/** `sfunnel` without arguments, row by row of the environment's table, in namespaces. */
+import { readdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { binding, isFailure } from "../../lib/native/binding.ts";
+import { eventually, type Host, Lab } from "../support/lab.ts";
+import { skipReason, titled } from "../support/native.ts";
+import { attachedIn, Running, type Shown, sfunnel, shown, succeed } from "./sfunnel.ts";
+
+const rule = "tcp dport 179 actions unfunnel udp allow 2055";
+const other = "udp dport 5 actions accept";
+
+/** A host with the devices eth0 and eth1 (the other ends are in another host). */
+function hostIn(lab: Lab): Host {
+  const [host, far] = [lab.host("a"), lab.host("b")];
+  lab.link(host, "eth0", "10.1.0.1/24", far, "eth0", "10.1.0.2/24");
+  lab.link(host, "eth1", "10.2.0.1/24", far, "eth1", "10.2.0.2/24");
+  return host;
+}
+
+/** Runs it with a rules file of its own: a mount namespace hides the machine's /etc. */
+function withFile(file: string): string[] {
+  const script =
+    'mount -t tmpfs none /etc && mkdir /etc/sfunnel && printf %s "$0" > /etc/sfunnel/ruleset && exec "$@"';
+  return ["unshare", "--mount", "sh", "-c", script, file];
+}
+
+function withoutReplies(entries: readonly Shown[]): Shown[] {
+  return entries.filter(({ repliesOnly }) => !repliesOnly);
+}
+
+describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
+  let lab: Lab;
+  let host: Host;
+  beforeAll(() => {
+    lab = new Lab();
+    host = hostIn(lab);
+  });
+  afterAll(() => lab[Symbol.dispose]());
+
+  /** Runs it in an emptied host and tells what is attached then. */
+  function run(env: Readonly<Record<string, string>>, under?: readonly string[]): string[] {
+    succeed({ host, args: ["clean"] });
+    succeed({ host, env, ...(under && { under }) });
+    return attachedIn(host);
+  }
+
+  it("attaches SFUNNEL_RULESET to ingress of all interfaces but lo, and says so", () => {
+    succeed({ host, args: ["clean"] });
+    const { code, stdout, stderr } = sfunnel({ host, env: { SFUNNEL_RULESET: rule } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const lines = stdout.trimEnd().split("\n").sort();
+    expect(lines).toHaveLength(2);
+    for (const [index, line] of lines.entries()) {
+      expect(line).toMatch(
+        new RegExp(
+          `^eth${index}: attached to ingress \\(1 rule\\).* with (tcx|clsact) as "default"$`,
+        ),
+      );
+    }
+    expect(attachedIn(host)).toEqual([
+      `eth0 ingress default: ${rule}`,
+      `eth1 ingress default: ${rule}`,
+    ]);
+  });
+
+  it("reads the file where no variable has rules", () => {
+    expect(run({ IFACES: "eth0" }, withFile(`# a comment\n${rule}\n`))).toEqual([
+      `eth0 ingress default: ${rule}`,
+    ]);
+  });
+
+  it("prefers SFUNNEL_RULESET to the file", () => {
+    expect(run({ IFACES: "eth0", SFUNNEL_RULESET: rule }, withFile(other))).toEqual([
+      `eth0 ingress default: ${rule}`,
+    ]);
+  });
+
+  it("attaches SFUNNEL_RULESET_INGRESS and SFUNNEL_RULESET_EGRESS together", () => {
+    expect(
+      run({ IFACES: "eth0", SFUNNEL_RULESET_INGRESS: rule, SFUNNEL_RULESET_EGRESS: other }),
+    ).toEqual([`eth0 egress default: ${other}`, `eth0 ingress default: ${rule}`]);
+    const funnels = new Set(shown(host).map((entry) => (entry as { funnelId?: number }).funnelId));
+    expect(funnels.size).toBe(1);
+  });
+
+  it("attaches SFUNNEL_RULESET_EGRESS alone to egress", () => {
+    expect(run({ IFACES: "eth0", SFUNNEL_RULESET_EGRESS: other })).toEqual([
+      `eth0 egress default: ${other}`,
+    ]);
+  });
+
+  it.each([
+    ["egress", [`eth0 egress default: ${other}`]],
+    ["both", [`eth0 egress default: ${other}`, `eth0 ingress default: ${other}`]],
+  ])("takes DIRECTION=%s", (DIRECTION, expected) => {
+    expect(run({ IFACES: "eth0", SFUNNEL_RULESET: other, DIRECTION })).toEqual(expected);
+  });
+
+  it("takes IFACES", () => {
+    expect(run({ SFUNNEL_RULESET: rule, IFACES: "eth1" })).toEqual([
+      `eth1 ingress default: ${rule}`,
+    ]);
+  });
+
+  it("lets several names share an interface", () => {
+    run({ IFACES: "eth0", SFUNNEL_RULESET: rule });
+    succeed({ host, env: { IFACES: "eth0", SFUNNEL_RULESET: other, SFUNNEL_NAME: "mine" } });
+    expect(attachedIn(host)).toEqual([
+      `eth0 ingress default: ${rule}`,
+      `eth0 ingress mine: ${other}`,
+    ]);
+  });
+
+  it.each([
+    ["name", (netns: string) => netns],
+    ["path", (netns: string) => `/run/netns/${netns}`],
+  ])("takes NETNS as a %s", (_, spell) => {
+    succeed({ host, args: ["clean"] });
+    succeed({ env: { SFUNNEL_RULESET: rule, IFACES: "eth0", NETNS: spell(host.netns) } });
+    expect(attachedIn(host)).toEqual([`eth0 ingress default: ${rule}`]);
+    succeed({ env: { CLEAN: "1", NETNS: spell(host.netns) } });
+    expect(shown(host)).toEqual([]);
+  });
+
+  it("tells its steps with DEBUG=1, and says nothing there without", () => {
+    const env = { SFUNNEL_RULESET: rule, IFACES: "eth0" };
+    const quiet = sfunnel({ host, env });
+    const loud = sfunnel({ host, env: { ...env, DEBUG: "1" } });
+    expect(quiet).toMatchObject({ code: 0, stderr: "" });
+    expect(loud).toMatchObject({ code: 0, stdout: quiet.stdout });
+    expect(loud.stderr).toMatch(/^(sfunnel: debug: .+\n)+$/);
+    expect(loud.stderr).toContain("eth0: attached to ingress");
+  });
+
+  it("prints what the rules probably do not mean, and loads them all the same", () => {
+    const { code, stderr } = sfunnel({
+      host,
+      env: { IFACES: "eth0", SFUNNEL_RULESET: "tcp dport 80 actions unfunnel tcp" },
+    });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^sfunnel: SFUNNEL_RULESET: line 1, column 22: warning: .+ allow /);
+  });
+
+  it("replaces what it attached before under the same name, and never stacks", () => {
+    run({ SFUNNEL_RULESET: rule, IFACES: "eth0" });
+    const [first] = withoutReplies(shown(host));
+    expect(succeed({ host, env: { SFUNNEL_RULESET: other, IFACES: "eth0" } })).toContain("eth0");
+    const after = withoutReplies(shown(host));
+    expect(after).toHaveLength(1);
+    expect(after[0]?.rules).toMatchObject([{ rule: other }]);
+    expect(after[0]?.programId).not.toBe(first?.programId);
+  });
+
+  it("does the same as `sfunnel run`", () => {
+    succeed({ host, args: ["clean"] });
+    succeed({ host, args: ["run"], env: { SFUNNEL_RULESET: rule, IFACES: "eth1" } });
+    expect(attachedIn(host)).toEqual([`eth1 ingress default: ${rule}`]);
+  });
+
+  it("keeps the directions of two runs of one name apart", () => {
+    run({ SFUNNEL_RULESET_INGRESS: rule, IFACES: "eth0" });
+    succeed({ host, env: { SFUNNEL_RULESET_EGRESS: other, IFACES: "eth0" } });
+    expect(attachedIn(host)).toEqual([
+      `eth0 egress default: ${other}`,
+      `eth0 ingress default: ${rule}`,
+    ]);
+  });
+});
+
+describe.skipIf(skipReason !== undefined)(titled("what sfunnel attached"), () => {
+  it("outlives it, is pinned nowhere, and goes with the device", async () => {
+    using lab = new Lab();
+    const host = hostIn(lab);
+    const bpffs = () => readdirSync("/sys/fs/bpf", { recursive: true }).sort();
+    const before = bpffs();
+    succeed({ host, env: { SFUNNEL_RULESET: rule, IFACES: "eth0" } });
+    expect(bpffs()).toEqual(before);
+    const programs = shown(host).map(({ programId }) => programId);
+    expect(programs.length).toBeGreaterThan(0);
+    lab.run(host, "ip", "link", "delete", "eth0");
+    // The kernel frees them when no packet is under way any more.
+    for (const id of programs) {
+      await eventually(async () => isFailure(await binding().program(id)));
+    }
+  });
+
+  it("is found again by its filter without CAP_SYS_ADMIN, and replaced", () => {
+    using lab = new Lab();
+    const host = hostIn(lab);
+    const under = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin"];
+    for (const SFUNNEL_RULESET of [rule, other]) {
+      succeed({ host, under, env: { SFUNNEL_RULESET, IFACES: "eth0" } });
+    }
+    expect(withoutReplies(shown(host))).toMatchObject([
+      { device: "eth0", hook: "clsact", rules: [{ rule: other }] },
+    ]);
+  });
+});
+
+describe.skipIf(skipReason !== undefined)(titled("an interface that is not there"), () => {
+  const absent = { SFUNNEL_RULESET: rule, IFACES: "late" };
+
+  it("is waited for", async () => {
+    using lab = new Lab();
+    const host = lab.host("a");
+    using running = new Running({
+      host,
+      env: { ...absent, N_ATTEMPTS: "1000", RETRY_DELAY: "0.05" },
+    });
+    await running.says("again in 0.05 s");
+    lab.run(host, "ip", "link", "add", "late", "type", "veth", "peer", "name", "peer");
+    const { code, stdout } = await running.ended();
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^late: /) });
+    expect(attachedIn(host)).toEqual([`late ingress default: ${rule}`]);
+  });
+
+  it("is waited for where no interface is named and lo is alone", async () => {
+    using lab = new Lab();
+    const host = lab.host("a");
+    const env = { SFUNNEL_RULESET: rule, N_ATTEMPTS: "1000", RETRY_DELAY: "0.05" };
+    using running = new Running({ host, env });
+    await running.says("no interface but lo in this network namespace; again");
+    lab.run(host, "ip", "link", "add", "late", "type", "veth", "peer", "name", "peer");
+    expect((await running.ended()).code).toBe(0);
+    expect(attachedIn(host)).toContain(`late ingress default: ${rule}`);
+  });
+
+  it.each([
+    [{}, 6],
+    [{ N_ATTEMPTS: "3" }, 3],
+    [{ N_ATTEMPTS: "1" }, 1],
+  ])("is given up with %j after %i attempts", (given, attempts) => {
+    using lab = new Lab();
+    const host = hostIn(lab);
+    const env = { ...absent, IFACES: "eth0 late", RETRY_DELAY: "0", ...given };
+    const { code, stdout, stderr } = sfunnel({ host, env });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    const lines = stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(attempts);
+    const what = 'sfunnel: no interface "late" in this network namespace (there are: ';
+    for (const line of lines) expect(line).toContain(what);
+    expect(lines.filter((line) => line.includes("again in 0 s"))).toHaveLength(attempts - 1);
+    expect(shown(host)).toEqual([]);
+  });
+
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+  ] as const)("is waited for no longer after %s", async (signal, expected) => {
+    using lab = new Lab();
+    using running = new Running({ host: lab.host("a"), env: { ...absent, RETRY_DELAY: "60" } });
+    await running.says("again in 60 s");
+    running.signal(signal);
+    const { code, stderr } = await running.ended();
+    expect(code).toBe(expected);
+    expect(stderr).toContain(`sfunnel: stopped by ${signal}; nothing is attached\n`);
+  });
+});
