@@ -17,12 +17,12 @@ const PACKAGES = {
   "g++": "compiles the addon",
   make: "node-gyp",
   python3: "node-gyp",
-  iproute2: "tests make namespaces with it",
-  iptables: "tests put NAT in between",
-  conntrack: "tests look at the NAT's connections",
+  iproute2: "tests and the demo make namespaces with it",
+  iptables: "kube-proxy's rules and NAT, in the demo and in tests",
+  conntrack: "the demo makes the node forget connections",
   ethtool: "tests read offload settings",
   tcpdump: "tests look at what is on the wire",
-  "util-linux": "tests drop capabilities with setpriv",
+  "util-linux": "tests drop capabilities with setpriv, the demo makes namespaces with unshare",
 };
 
 function run(command, args, options = {}) {

@@ -1,0 +1,202 @@
+// The demo from its beginning to its end. Needs a checkout that is set up.
+import { setMaxListeners } from "node:events";
+import { styleText } from "node:util";
+import { Funnel } from "sfunnel";
+import { Cluster } from "./cluster.mjs";
+import { judge, row, TITLES } from "./result.mjs";
+import { BACKENDS, CLIENTS, RULES, SERVICE } from "./service.mjs";
+import { table } from "./table.mjs";
+
+const ROUNDS = 3;
+const BACKEND_COLOURS = ["cyan", "magenta", "yellow"];
+
+const coloured = process.stdout.isTTY && process.stdout.hasColors();
+const paint = (format, text) => (coloured ? styleText(format, text) : text);
+
+/** Each backend has its colour: a row of one colour is a client on one backend. */
+function paintCell(text) {
+  if (text === "yes") return paint("green", text);
+  if (text.startsWith("no")) return paint("red", text);
+  const backend = BACKENDS.findIndex(({ name }) => name === text);
+  return backend < 0 ? text : paint(BACKEND_COLOURS[backend], text);
+}
+
+const started = performance.now();
+function progress(text) {
+  const seconds = ((performance.now() - started) / 1000).toFixed(1).padStart(4);
+  console.log(paint("dim", `[${seconds} s] ${text}`));
+}
+
+function heading(text) {
+  console.log(`\n${paint("bold", text)}`);
+}
+
+/** "10.0.0.1 - 8" */
+function range(hosts) {
+  return `${hosts[0].address} - ${hosts.at(-1).address.split(".").at(-1)}`;
+}
+
+function introduce() {
+  heading("sfunnel: all flows of a client on one backend");
+  console.log(`
+Kubernetes can keep a client on one backend (sessionAffinity: ClientIP), but it does so for
+each port of a service apart. This is a service with three ports, in network namespaces:
+`);
+  const columns = [
+    [`${CLIENTS.length} clients`, range(CLIENTS)],
+    [`service ${SERVICE.address}`, "a node with kube-proxy's rules"],
+    [`${BACKENDS.length} backends`, range(BACKENDS)],
+  ];
+  for (const [line, arrow] of ["     ", " --> "].entries()) {
+    const cells = columns.map((column) =>
+      column[line].padEnd(Math.max(...column.map(({ length }) => length))),
+    );
+    console.log(`  ${cells.join(arrow).trimEnd()}`);
+  }
+  console.log(`
+Each backend answers HTTP on 80, HTTP on 8080 and UDP on 2055 with its name and with the address
+from which it was asked.
+`);
+}
+
+/** Puts sfunnel on both sides. Gives what counts the packets and takes it off again. */
+async function funnel(cluster, fault) {
+  const funnels = [];
+  try {
+    const backendRules = fault === "no-unfunnel-udp" ? RULES.backend.slice(0, 1) : RULES.backend;
+    for (const [hosts, rules] of [
+      [cluster.clients, { egress: RULES.client.join("\n") }],
+      [cluster.backends, { ingress: backendRules.join("\n") }],
+    ]) {
+      const loaded = await Funnel.load(rules);
+      funnels.push(loaded);
+      for (const { host } of hosts) await loaded.attach("eth0", { netns: host.netns });
+    }
+  } catch (error) {
+    for (const loaded of funnels) await loaded.close();
+    throw error;
+  }
+  const [near, far] = funnels;
+  return {
+    async packets() {
+      const out = (await near.stats()).egress.outcomes.funneled.packets;
+      const back = (await far.stats()).egress.outcomes.reply_funneled.packets;
+      return { out, back };
+    },
+    async close() {
+      for (const loaded of funnels) await loaded.close();
+    },
+  };
+}
+
+/** All clients ask; shows the table, and gives what it says. */
+async function askAll(cluster) {
+  const results = (await cluster.ask(ROUNDS)).map(judge);
+  console.log(`\n${table(TITLES, results.map(row), paintCell)}\n`);
+  return results;
+}
+
+/** One sentence on backends, one on addresses. `sound`: every answer came, and with the address. */
+function report(results, how) {
+  const [split, failed, strange] = [
+    results.filter((client) => client.split),
+    results.filter((client) => client.failed),
+    results.filter((client) => client.strange.length > 0),
+  ].map(({ length }) => length);
+  const answers = results.flatMap((client) => client.answers).filter(({ error }) => !error).length;
+
+  let served = "every client had one backend for all three ports.";
+  if (failed > 0) served = `${failed} of ${results.length} clients missed answers.`;
+  if (split > 0) served = `${split} of ${results.length} clients were split over several backends.`;
+  console.log(paint("bold", `${how} ${served}`));
+  console.log(
+    strange > 0
+      ? paint("red", `Source address lost: ${strange} of ${results.length} clients.`)
+      : `In all ${answers} answers the backend had seen the client's own address.`,
+  );
+  return { split, sound: failed === 0 && strange === 0 };
+}
+
+/** Another address instead of a client's own, on the node. */
+async function hideClient(cluster) {
+  const { address } = CLIENTS[2];
+  const nat = ["--wait", "-t", "nat", "-I", "POSTROUTING", "-s", address];
+  await cluster.node.run("iptables", [...nat, "-j", "SNAT", "--to-source", "10.9.9.9"]);
+}
+
+/**
+ * Shows both steps. Resolves to true if they came out as they must: clients split without
+ * sfunnel, none with it, and no answer or address lost. Gives everything back in any case, also
+ * when the signal fires: it rejects then.
+ *
+ * `fault` is for the tests, which see by it that the demo can fail: "no-funnels" leaves sfunnel
+ * out of step 2, "no-unfunnel-udp" leaves a rule out on the backends, "always-funnels" puts it
+ * into step 1, "source-nat" hides a client's address in step 2.
+ */
+export async function runDemo({ signal, fault, showRules = false }) {
+  signal.throwIfAborted();
+  setMaxListeners(0, signal); // Every command under way listens.
+  const cluster = new Cluster(signal);
+  const stop = () => cluster.close();
+  signal.addEventListener("abort", stop);
+  let funnels;
+  try {
+    introduce();
+    progress(`making ${CLIENTS.length + BACKENDS.length + 1} network namespaces`);
+    await cluster.start();
+    progress("joining them to the node");
+    await cluster.connect();
+    progress(`writing kube-proxy's iptables rules for ${SERVICE.address}, affinity by client`);
+    await cluster.balance();
+    if (showRules) console.log(`\n${await cluster.rules()}`);
+    if (fault === "always-funnels") funnels = await funnel(cluster);
+
+    heading("Step 1: without sfunnel");
+    progress(`every client asks each of the three ports ${ROUNDS} times`);
+    const without = report(await askAll(cluster), "Without sfunnel");
+
+    heading("Step 2: with sfunnel");
+    progress("the node forgets which backend served whom");
+    await cluster.forget();
+    if (fault === "source-nat") await hideClient(cluster);
+    if (fault !== "no-funnels") {
+      progress("attaching sfunnel to every client and every backend");
+      funnels ??= await funnel(cluster, fault);
+    }
+    console.log(`
+  on clients, out   ${RULES.client.join("\n                    ")}
+  on backends, in   ${RULES.backend.join("\n                    ")}
+`);
+    progress(`every client asks each of the three ports ${ROUNDS} times`);
+    const withIt = report(await askAll(cluster), "With sfunnel");
+    if (funnels) {
+      const { out, back } = await funnels.packets();
+      console.log(`${out} packets travelled as TCP to port 80, ${back} came back the same way.`);
+    }
+
+    if (without.split === 0) {
+      console.log(
+        paint("red", "\nStep 1 should have split a client, or there is nothing to show."),
+      );
+    }
+    return without.split > 0 && without.sound && withIt.split === 0 && withIt.sound;
+  } finally {
+    signal.removeEventListener("abort", stop);
+    try {
+      await funnels?.close();
+    } finally {
+      await cluster.close();
+    }
+  }
+}
+
+/** What has been seen, in few words. */
+export function explain() {
+  console.log(`
+What happened: the node's affinity is by client and port. sfunnel made HTTP on 8080 and UDP on
+2055 look like TCP to port 80 before they reached the node, and undid it in the backend, so all
+three followed the choice that was made for port 80. HTTP on 80 itself went on as ever.
+
+Nothing of it is left on this machine. Next: README.md has the shortest program that does this,
+docs/rules.md the rules; npm run demo -- --help shows more of the demo.`);
+}
