@@ -105,13 +105,13 @@ async function compare(random: Random, first: number): Promise<Set<string>> {
 
 /** A reply to a frame that went through a moment ago, or another frame altogether. */
 function nextFrame(random: Random, passed: readonly Sent[]): Sent {
-  if (passed.length > 0 && random.chance(0.3)) {
+  if (passed.length > 0 && random.chance(30)) {
     const { frame, direction } = random.pick(passed);
     return { frame: replyTo(frame), direction: opposite(direction) };
   }
   return {
     frame: testableFrame(random),
-    direction: random.chance(0.5) ? "ingress" : "egress",
+    direction: random.chance(50) ? "ingress" : "egress",
   };
 }
 

@@ -1,0 +1,322 @@
+/** Frames in, frames out: the carrier goes on and comes off, and every checksum is right. */
+import { describe, expect, it } from "vitest";
+import type { Transport } from "../../lib/rules/types.ts";
+import {
+  bytes,
+  type Checksum,
+  checksumsOf,
+  concat,
+  type Ipv4Fields,
+  ipv4,
+  type Layer,
+  nat,
+  pad,
+  payload,
+  type TcpFields,
+  tcp,
+  tcpCarrier,
+  type UdpFields,
+  udp,
+  udpCarrier,
+} from "../support/packet.ts";
+import { type Row, table } from "../support/table.ts";
+
+const TRANSPORTS: readonly Transport[] = ["tcp", "udp"];
+const PAIRS = TRANSPORTS.flatMap((inner) => TRANSPORTS.map((over) => ({ inner, over })));
+const CARRIER = { sport: 540, dport: 179 };
+const LENGTHS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1399];
+
+const flow = (transport: Transport, fields: TcpFields & UdpFields, content?: Uint8Array): Layer =>
+  transport === "tcp" ? tcp(fields, content) : udp(fields, content);
+
+const carrier = (transport: Transport, fields: TcpFields & UdpFields, inner: Layer): Layer =>
+  transport === "tcp" ? tcpCarrier(fields, inner) : udpCarrier(fields, inner);
+
+const funnelRule = (inner: Transport, over: Transport) =>
+  `${inner} dport 2055 actions funnel ${over} dport 179 sport 540`;
+const unfunnelRule = (inner: Transport, over: Transport) =>
+  `${over} dport 179 actions unfunnel ${inner} allow 2055`;
+
+/** The same frame with and without its carrier, once in each direction. */
+function thereAndBack(
+  name: string,
+  pair: { inner: Transport; over: Transport },
+  plain: Uint8Array,
+  funneled: Uint8Array,
+): Row[] {
+  const { inner, over } = pair;
+  return [
+    {
+      name: `funnel ${name}`,
+      rules: funnelRule(inner, over),
+      direction: "egress",
+      frame: plain,
+      outcome: "funneled",
+      out: funneled,
+      inner,
+    },
+    {
+      name: `unfunnel ${name}`,
+      rules: unfunnelRule(inner, over),
+      direction: "ingress",
+      frame: funneled,
+      outcome: "unfunneled",
+      out: plain,
+      inner,
+    },
+  ];
+}
+
+function framePair(
+  pair: { inner: Transport; over: Transport },
+  ip: Ipv4Fields,
+  fields: TcpFields & UdpFields,
+  content: Uint8Array,
+  carrierFields: TcpFields & UdpFields = {},
+): [Uint8Array, Uint8Array] {
+  const inner = flow(pair.inner, fields, content);
+  return [ipv4(ip, inner), ipv4(ip, carrier(pair.over, { ...CARRIER, ...carrierFields }, inner))];
+}
+
+for (const pair of PAIRS) {
+  const { inner, over } = pair;
+  table(`${inner} over ${over}`, [
+    ...LENGTHS.flatMap((length) =>
+      thereAndBack(
+        `${length} bytes`,
+        pair,
+        ...framePair(pair, { tos: 0xb8, ttl: 3, id: 0xfedc, df: true }, {}, payload(length)),
+      ),
+    ),
+    ...[4, 8, 12, 16, 20, 24, 28, 32, 36, 40].flatMap((length) =>
+      thereAndBack(
+        `behind ${length} bytes of IP options`,
+        pair,
+        ...framePair(pair, { options: payload(length) }, {}, payload(21)),
+      ),
+    ),
+    ...thereAndBack(
+      "with padding behind the IP length",
+      pair,
+      ...(framePair(pair, {}, {}, payload(5)).map((frame) => pad(frame, 7, 0xee)) as [
+        Uint8Array,
+        Uint8Array,
+      ]),
+    ),
+    ...thereAndBack(
+      "with the reserved bit of IP and every field at its edge",
+      pair,
+      ...framePair(
+        pair,
+        { reserved: true, ttl: 255, id: 0xffff, tos: 0xff, src: "255.255.255.255" },
+        { sport: 65535 },
+        payload(13),
+      ),
+    ),
+    ...thereAndBack(
+      "whose IP checksum is wrong stays so",
+      pair,
+      ...framePair(pair, { checksum: { wrongBy: 0x1234 } }, {}, payload(4)),
+    ),
+    ...(inner === "tcp"
+      ? thereAndBack(
+          "with TCP options and all flags",
+          pair,
+          ...framePair(pair, {}, { options: payload(40), flags: 0xff, urgent: 9 }, payload(3)),
+        )
+      : []),
+  ]);
+}
+
+/**
+ * A wrong inner checksum is not looked at and stays wrong by as much. The carrier's sum is taken
+ * from it and not from the payload, so it is wrong by as much too, and whoever looks at either
+ * sees the damage.
+ */
+table(
+  "wrong checksums of the flow stay wrong",
+  PAIRS.flatMap((pair) =>
+    [1, 0x0100, 0x7fff].flatMap((wrongBy) =>
+      thereAndBack(
+        `${pair.inner} over ${pair.over}, by ${wrongBy}`,
+        pair,
+        ...framePair(pair, {}, { checksum: { wrongBy } }, payload(31), { checksum: { wrongBy } }),
+      ),
+    ),
+  ),
+);
+
+/** The carrier's own checksum protects nothing that the inner one does not. */
+table(
+  "a carrier with a wrong checksum is unfunneled",
+  PAIRS.map(({ inner, over }) => ({
+    name: `${inner} over ${over}`,
+    rules: unfunnelRule(inner, over),
+    direction: "ingress",
+    frame: ipv4(
+      {},
+      carrier(over, { ...CARRIER, checksum: { wrongBy: 77 } }, flow(inner, {}, payload(9))),
+    ),
+    outcome: "unfunneled",
+    out: ipv4({}, flow(inner, {}, payload(9))),
+    inner,
+  })),
+);
+
+table(
+  "a UDP flow without a checksum has none on the way either",
+  TRANSPORTS.flatMap((over) =>
+    [...LENGTHS, 503, 504, 505, 511, 512, 513, 1015, 1016, 1017].flatMap((length) =>
+      thereAndBack(
+        `${length} bytes over ${over}`,
+        { inner: "udp", over },
+        ...framePair({ inner: "udp", over }, {}, { checksum: "none" }, payload(length)),
+      ),
+    ),
+  ),
+);
+
+/**
+ * `content` with two more bytes that bring a checksum to 0: with zeros there it is c, and the
+ * sum grows by c where c is put.
+ */
+function balanced(checksumWith: (content: Uint8Array) => number, content: Uint8Array): Uint8Array {
+  const checksum = checksumWith(concat(content, bytes(0, 0)));
+  return concat(content, bytes(checksum >> 8, checksum & 0xff));
+}
+
+const field = (frame: Uint8Array, offset: number) =>
+  ((frame[offset] ?? 0) << 8) | (frame[offset + 1] ?? 0);
+
+/** Where the checksum is: in the flow's header, plain and behind a carrier, and in a carrier's. */
+const CHECKSUM_AT = { tcp: 34 + 16, udp: 34 + 6 } as const;
+const CARRIER_LENGTH = { tcp: 20, udp: 8 } as const;
+
+/** What a computed checksum of 0 looks like (RFC 768: in UDP, all ones). */
+const ZERO = { tcp: 0, udp: 0xffff } as const;
+
+describe("checksums that come out as 0", () => {
+  const cases = PAIRS.flatMap((pair) => {
+    const { inner, over } = pair;
+    const frames = (content: Uint8Array) => framePair(pair, {}, {}, content);
+    const innerAt = CHECKSUM_AT[inner] + CARRIER_LENGTH[over];
+    return [
+      {
+        name: `${inner} over ${over}: the flow's, with its addresses`,
+        content: balanced((c) => field(frames(c)[0], CHECKSUM_AT[inner]), payload(6)),
+        at: (f: [Uint8Array, Uint8Array]) => field(f[0], CHECKSUM_AT[inner]),
+        zero: ZERO[inner],
+      },
+      {
+        name: `${inner} over ${over}: the flow's, behind the carrier`,
+        content: balanced((c) => field(frames(c)[1], innerAt), payload(6)),
+        at: (f: [Uint8Array, Uint8Array]) => field(f[1], innerAt),
+        zero: ZERO[inner],
+      },
+    ].map((one) => ({ ...one, pair, frames: frames(one.content) }));
+  });
+
+  it.each(cases)("$name: the rows have it", ({ at, frames, zero }) => {
+    expect(at(frames)).toBe(zero);
+  });
+
+  table(
+    "there and back",
+    cases.flatMap(({ name, pair, frames }) => thereAndBack(name, pair, ...frames)),
+  );
+
+  // With a right inner checksum the payload cancels out of the carrier's: its ports decide.
+  const carriers = PAIRS.map((pair) => {
+    const frames = (sport: number) =>
+      framePair(pair, {}, {}, payload(10), { sport }) as [Uint8Array, Uint8Array];
+    const at = CHECKSUM_AT[pair.over];
+    const first = field(frames(1)[1], at);
+    // One more in the port is one less in the checksum.
+    const sport = first === 0xffff ? 1 : first + 1;
+    return { pair, sport, frames: frames(sport), at };
+  });
+
+  it.each(carriers)("the carrier's, $pair.inner over $pair.over: the rows have it", (one) => {
+    expect(field(one.frames[1], one.at)).toBe(ZERO[one.pair.over]);
+  });
+
+  table(
+    "the carrier's",
+    carriers.map(({ pair: { inner, over }, sport, frames }) => ({
+      name: `${inner} over ${over}`,
+      rules: `${inner} dport 2055 actions funnel ${over} dport 179 sport ${sport}`,
+      direction: "egress",
+      frame: frames[0],
+      outcome: "funneled",
+      out: frames[1],
+      inner,
+    })),
+  );
+
+  // Without an inner checksum the payload is summed, so here it can decide.
+  const unchecked = (content: Uint8Array) =>
+    framePair({ inner: "udp", over: "udp" }, {}, { checksum: "none" }, content);
+  const content = balanced((c) => field(unchecked(c)[1], CHECKSUM_AT.udp), payload(6));
+
+  it("the carrier's over a flow without one: the rows have it", () => {
+    expect(field(unchecked(content)[1], CHECKSUM_AT.udp)).toBe(0xffff);
+    expect(checksumsOf(unchecked(content)[1], "udp").outer).toBe("right");
+  });
+
+  table(
+    "the carrier's over a flow without one",
+    thereAndBack("udp over udp", { inner: "udp", over: "udp" }, ...unchecked(content)),
+  );
+});
+
+describe("an IP checksum that comes out as 0", () => {
+  // One more in the id is one less in the checksum.
+  const frames = PAIRS.flatMap((pair) =>
+    ([0, 1] as const).map((which) => {
+      const first = field(framePair(pair, { id: 0 }, {}, payload(2))[which], 24);
+      return { pair, which, frames: framePair(pair, { id: first }, {}, payload(2)) };
+    }),
+  );
+
+  it.each(frames)("$pair.inner over $pair.over, frame $which: the rows have it", (one) => {
+    expect(field(one.frames[one.which], 24)).toBe(0);
+  });
+
+  table(
+    "there and back",
+    frames.flatMap(({ pair, which, frames }) =>
+      thereAndBack(
+        `${pair.inner} over ${pair.over}, ${which === 0 ? "plain" : "funneled"}`,
+        pair,
+        ...frames,
+      ),
+    ),
+  );
+});
+
+/** NAT fixes the carrier alone; the flow's checksum is turned back with the addresses of now. */
+table(
+  "behind NAT",
+  PAIRS.flatMap(({ inner, over }) =>
+    (
+      [
+        ["right", payload(33)],
+        ["right", payload(0)],
+        ...(inner === "udp" ? ([["none", payload(8)]] as const) : []),
+      ] as const satisfies readonly (readonly [Checksum, Uint8Array])[]
+    ).map(([checksum, content], index): Row => {
+      // A flow of its own each: a program that remembers flows must not mix them up.
+      const inside = flow(inner, { sport: 50000 + index, checksum }, content);
+      const to = { src: "10.1.0.77", dst: "10.2.0.1" };
+      return {
+        name: `${inner} over ${over}, checksum ${checksum}, ${content.length} bytes`,
+        rules: unfunnelRule(inner, over),
+        direction: "ingress",
+        frame: nat(ipv4({}, carrier(over, CARRIER, inside)), { ...to, sport: 61234 }),
+        outcome: "unfunneled",
+        out: ipv4(to, inside),
+        inner,
+      };
+    }),
+  ),
+);

@@ -1,0 +1,51 @@
+/**
+ * The program for kernels without bpf_loop (before 5.17) is the same source compiled again. Here
+ * it only runs on this kernel, which it must suit as well: loads, and makes the same frames.
+ */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { parseRules } from "../../lib/index.ts";
+import { binding, isFailure, type NativeObject } from "../../lib/native/binding.ts";
+import { RuleTables } from "../../lib/runtime/tables.ts";
+import { testRun } from "../../lib/runtime/test-run.ts";
+import { hex, ipv4, udp } from "../support/packet.ts";
+
+const path = new URL("../../dist/bpf/sfunnel-without-loop.bpf.o", import.meta.url);
+const vectors = JSON.parse(
+  readFileSync(new URL("../vectors/encap.json", import.meta.url), "utf8"),
+) as { ruleset: string; input: string; output: string }[];
+
+let object: NativeObject;
+let tables: RuleTables;
+
+beforeAll(async () => {
+  const loaded = await binding().load(readFileSync(path), {});
+  if (isFailure(loaded)) throw new Error(`${loaded.step}: ${loaded.log}`);
+  object = loaded;
+  tables = new RuleTables(object, binding().possibleCpus);
+});
+afterAll(() => object.close());
+
+it("makes the frames of the original", async () => {
+  for (const { ruleset, input, output } of vectors) {
+    const direction = ruleset.includes("unfunnel") ? "ingress" : "egress";
+    const lists = { ingress: [], egress: [], [direction]: parseRules(ruleset) };
+    await tables.replace(lists, "replace");
+    const result = await testRun(object, Buffer.from(input, "hex"), direction);
+    expect([ruleset, hex(result.frame)]).toEqual([ruleset, output]);
+  }
+});
+
+it("finds the last of as many rules as it takes, and none behind", async () => {
+  const ports = Array.from({ length: 256 }, (_, index) => 1000 + index);
+  const rules = ports.map((port) => `udp dport ${port} actions drop`).join("\n");
+  await tables.replace({ ingress: parseRules(rules), egress: [] }, "replace");
+  for (const [port, rule] of [
+    [1000, 0],
+    [1255, 255],
+    [1256, undefined],
+  ] as const) {
+    const result = await testRun(object, ipv4({}, udp({ dport: port })), "ingress");
+    expect([port, result.rule]).toEqual([port, rule]);
+  }
+});
