@@ -186,13 +186,12 @@ async function problemOfPair(snippets: readonly Snippet[]): Promise<string | und
   }
   using lab = new Lab();
   const clientHost = lab.host("c");
-  const router = lab.host("r");
+  const router = lab.router("r");
   const serviceHost = lab.host("s");
   lab.link(clientHost, "eth0", "198.51.100.1/24", router, "eth0", "198.51.100.254/24");
   lab.link(serviceHost, "eth0", "192.0.2.10/24", router, "eth1", "192.0.2.254/24");
   lab.run(clientHost, "ip", "route", "add", "default", "via", "198.51.100.254");
   lab.run(serviceHost, "ip", "route", "add", "default", "via", "192.0.2.254");
-  lab.run(router, "sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1");
   lab.run(router, "iptables", "--append", "FORWARD", "--protocol", "udp", "--jump", "DROP");
 
   await meet(lab, clientHost, "192.0.2.10");
