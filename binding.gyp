@@ -43,7 +43,7 @@
         "-Wl,-z,nodelete",
         "-Wl,-z,relro,-z,now",
       ],
-      "libraries": ["<!@(pkg-config --libs libbpf)"],
+      "libraries": ["-lbpf"],
     }
   ]
 }

@@ -20,7 +20,6 @@ const PACKAGES = {
   iproute2: "tests and the demo make namespaces with it",
   iptables: "kube-proxy's rules and NAT, in the demo and in tests",
   conntrack: "the demo makes the node forget connections",
-  ethtool: "tests read offload settings",
   tcpdump: "tests look at what is on the wire",
   "util-linux": "tests drop capabilities with setpriv, the demo makes namespaces with unshare",
 };
