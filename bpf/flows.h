@@ -27,7 +27,8 @@
 #define PORT_CANDIDATES 4
 #define LOWEST_CANDIDATE 1024
 
-/* Nanoseconds since boot, to a few milliseconds; the cheap clock came with 5.11, before bpf_loop.
+/*
+ * Nanoseconds since boot, to a few milliseconds; the cheap clock came with 5.11, before bpf_loop.
  */
 static __always_inline __u64 coarse_clock(void) {
     return HAS_LOOP_HELPER ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();

@@ -96,6 +96,11 @@ export class Replies {
     return free === undefined ? undefined : remember(free);
   }
 
+  /** Service side: a packet of this flow came as it is, so its replies shall go as they are. */
+  forgetUnfunneled(flow: Flow, direction: Direction): void {
+    this.#known.delete(keyOf(repliesTo(flow), opposite(direction), "funnel"));
+  }
+
   /** Service side: the carrier of a reply, turned round, and the client's own port. */
   toFunnel(reply: Flow, direction: Direction): Remembered | undefined {
     const known = this.#known.get(keyOf(reply, direction, "funnel"));

@@ -87,13 +87,20 @@ export class Simulator {
 
     const index = classify(rules, packet.flow);
     const rule = index === undefined ? undefined : rules[index];
-    if (rule === undefined) {
-      const followed =
-        this.#funnelReply(packet, direction) ?? this.#unfunnelReply(packet, direction);
-      return followed === undefined ? untouched(frame, "no_match") : finish(frame, followed);
-    }
-    const action = supportedAction(rule.action, `${direction} rule ${index}`);
-    return { ...finish(frame, this.#act(packet, action, direction)), rule: index };
+    const result =
+      rule === undefined
+        ? this.#follow(packet, direction)
+        : this.#act(packet, supportedAction(rule.action, `${direction} rule ${index}`), direction);
+    if (UNTOUCHED.has(result.outcome)) this.#replies.forgetUnfunneled(packet.flow, direction);
+    return { ...finish(frame, result), rule: index };
+  }
+
+  /** No rule has matched: the packet may still belong to a flow that another one has funneled. */
+  #follow(packet: Packet, direction: Direction): Result {
+    return (
+      this.#funnelReply(packet, direction) ??
+      this.#unfunnelReply(packet, direction) ?? { outcome: "no_match" }
+    );
   }
 
   #act(packet: Packet, action: SupportedAction, direction: Direction): Result {
@@ -163,6 +170,9 @@ interface Result {
   readonly outcome: Outcome;
   readonly frame?: Uint8Array;
 }
+
+/** Left as they came, though rules could have looked at them. */
+const UNTOUCHED: ReadonlySet<Outcome> = new Set<Outcome>(["no_match", "not_carrier", "accepted"]);
 
 const DROPPED: ReadonlySet<Outcome> = new Set<Outcome>([
   "dropped",
