@@ -11,6 +11,7 @@
 #include "count.h"
 #include "maps.h"
 #include "parse.h"
+#include "trace.h"
 
 /*
  * TC_ACT_UNSPEC (TCX_NEXT) and not TC_ACT_OK: what others have attached behind us runs too.
@@ -38,6 +39,7 @@ static __always_inline int finish(struct packet *packet, enum sfunnel_outcome ou
         skb->cb[SFUNNEL_TRACE_OUTCOME_SLOT] = outcome;
         skb->cb[SFUNNEL_TRACE_RULE_SLOT] = packet->rule_index;
     }
+    trace(packet, outcome);
     return verdict_of(outcome);
 }
 

@@ -8,8 +8,14 @@ import { generateAbi } from "./generate-abi.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bpfObject = join(root, "dist/bpf/sfunnel.bpf.o");
-// For kernels without the helper bpf_loop, before 5.17.
-const oldKernelObject = join(root, "dist/bpf/sfunnel-without-loop.bpf.o");
+
+/** One source, four objects: for kernels before 5.17, which lack bpf_loop, and for DEBUG. */
+const PROGRAMS = {
+  sfunnel: [],
+  "sfunnel-without-loop": ["-DSFUNNEL_WITHOUT_LOOP_HELPER"],
+  "sfunnel-trace": ["-DSFUNNEL_TRACE"],
+  "sfunnel-trace-without-loop": ["-DSFUNNEL_TRACE", "-DSFUNNEL_WITHOUT_LOOP_HELPER"],
+};
 const addon = join(root, "build/Release/sfunnel.node");
 
 const CLANG_FLAGS = ["-O2", "-g", "-target", "bpf", "-std=gnu11", "-Wall", "-Wextra", "-Werror"];
@@ -62,10 +68,10 @@ function compileBpf(source, target, ...flags) {
 export function build() {
   const headers = filesIn("bpf", [".h"]);
   const program = filesIn("bpf", [".h", ".c"]);
-  step(bpfObject, program, () => compileBpf("bpf/sfunnel.bpf.c", bpfObject));
-  step(oldKernelObject, program, () =>
-    compileBpf("bpf/sfunnel.bpf.c", oldKernelObject, "-DSFUNNEL_WITHOUT_LOOP_HELPER"),
-  );
+  for (const [name, flags] of Object.entries(PROGRAMS)) {
+    const object = join(root, `dist/bpf/${name}.bpf.o`);
+    step(object, program, () => compileBpf("bpf/sfunnel.bpf.c", object, ...flags));
+  }
   generateAbi(bpfObject, join(root, "lib/compile/abi.gen.ts"));
 
   const native = [...filesIn("native", [".cc", ".h"]), join(root, "binding.gyp")];

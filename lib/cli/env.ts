@@ -31,7 +31,11 @@ export const variables = [
     meaning: "1: remove what sfunnel attached to IFACES and DIRECTION",
     fallback: "0",
   },
-  { name: "DEBUG", meaning: "1: tell each step on stderr", fallback: "0" },
+  {
+    name: "DEBUG",
+    meaning: "1: tell each step on stderr, and trace each packet in the kernel",
+    fallback: "0",
+  },
   {
     name: "N_ATTEMPTS",
     meaning: "how often to look for an interface that is not there (yet)",

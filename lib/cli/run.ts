@@ -42,12 +42,13 @@ function checkRulesets({ rulesets }: AttachSettings): void {
   }
 }
 
-async function load({ rulesets }: AttachSettings, tell: Tell): Promise<Funnel> {
+async function load({ rulesets, debug }: AttachSettings, tell: Tell): Promise<Funnel> {
   const textOf = (direction: Direction) =>
     rulesets.find(({ directions }) => directions.includes(direction))?.text ?? "";
   const lists = { ingress: textOf("ingress"), egress: textOf("egress") };
-  const funnel = await Funnel.load(lists);
+  const funnel = await Funnel.load(lists, { trace: debug });
   const { ingress, egress } = funnel.rules;
+  tell("each packet is traced to trace_pipe of tracefs, usually /sys/kernel/tracing");
   tell(`loaded, ingress ${counted(ingress.length, "rule")}, egress ${egress.length}`);
   return funnel;
 }

@@ -69,9 +69,9 @@ export class Funnel implements AsyncDisposable {
    */
   static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {
     const lists = resolveLists(ruleset, "load");
-    const { flows } = resolveLoadOptions(options);
-    const object = await loadProgram(flows);
-    const funnel = new Funnel(object, flows);
+    const resolved = resolveLoadOptions(options);
+    const object = await loadProgram(resolved);
+    const funnel = new Funnel(object, resolved.flows);
     try {
       await funnel.#tables.replace(lists, "load");
     } catch (error) {

@@ -58,6 +58,12 @@ export interface LoadOptions {
    * one that was silent longest. One takes about 120 bytes of kernel memory.
    */
   readonly flows?: number;
+  /**
+   * Writes a line or two for each packet into the kernel's trace buffer, to be read in tracefs
+   * (`trace_pipe`); false by default. For looking at single packets: it is slow, and takes
+   * CAP_PERFMON.
+   */
+  readonly trace?: boolean;
 }
 
 const FEWEST_FLOWS = 128;
@@ -65,8 +71,8 @@ const MOST_FLOWS = 2 ** 24;
 
 /** Throws {@link OptionError} for whatever is misspelt or out of range. */
 export function resolveLoadOptions(options: unknown): Required<LoadOptions> {
-  checkOptionNames("load", options, ["flows"]);
-  const { flows = Limit.DEFAULT_FLOWS } = options;
+  checkOptionNames("load", options, ["flows", "trace"]);
+  const { flows = Limit.DEFAULT_FLOWS, trace = false } = options;
   if (
     typeof flows !== "number" ||
     !Number.isInteger(flows) ||
@@ -79,7 +85,14 @@ export function resolveLoadOptions(options: unknown): Required<LoadOptions> {
       { operation: "load" },
     );
   }
-  return { flows };
+  if (typeof trace !== "boolean") {
+    throw new OptionError(
+      "trace",
+      `load: option "trace" must be true or false, found ${quoteValue(trace)}`,
+      { operation: "load" },
+    );
+  }
+  return { flows, trace };
 }
 
 function oneOf<const Choice extends string>(

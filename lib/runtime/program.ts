@@ -1,9 +1,12 @@
 /** The compiled program: from the file that the build made to a native object. */
 import { readFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { SfunnelError } from "../errors.ts";
 import { binding, isFailure, type NativeObject } from "../native/binding.ts";
+import { type Capability, missingCapabilities } from "../native/capabilities.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
+import type { LoadOptions } from "./options.ts";
 
 /** BPF_FUNC_loop, since Linux 5.17. */
 const LOOP_HELPER = 181;
@@ -27,16 +30,25 @@ async function readProgram(name: string): Promise<Uint8Array> {
 }
 
 /**
- * Loads the program, with room for so many `flows`. Only where the kernel refuses it, and then
- * for want of a helper, the larger one that does without is tried.
+ * Loads the program as the options say. Only where the kernel refuses it, and then for want of a
+ * helper, the larger one that does without is tried.
  */
-export async function loadProgram(flows: number): Promise<NativeObject> {
+export async function loadProgram({ flows, trace }: Required<LoadOptions>): Promise<NativeObject> {
+  if (trace) assertMayTrace();
   const native = binding();
+  const name = trace ? "sfunnel-trace" : "sfunnel";
   const limits = { replies: flows };
-  let object = await native.load(await readProgram("sfunnel"), limits);
+  let object = await native.load(await readProgram(name), limits);
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {
-    object = await native.load(await readProgram("sfunnel-without-loop"), limits);
+    object = await native.load(await readProgram(`${name}-without-loop`), limits);
   }
   if (isFailure(object)) throw errorOf(object, "load", NEEDS.load ?? []);
   return object;
+}
+
+/** The kernel would only say that a helper is unknown. */
+function assertMayTrace(): void {
+  const needs: readonly Capability[] = [...(NEEDS.load ?? []), "CAP_PERFMON"];
+  if (missingCapabilities(needs).length === 0) return;
+  throw errorOf({ errno: constants.errno.EPERM, step: "trace" }, "load", needs);
 }

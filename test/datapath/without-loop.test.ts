@@ -26,6 +26,13 @@ beforeAll(async () => {
 });
 afterAll(() => object.close());
 
+it("loads in the variant that traces", async () => {
+  const traced = new URL("../../dist/bpf/sfunnel-trace-without-loop.bpf.o", import.meta.url);
+  const loaded = await binding().load(readFileSync(traced), {});
+  expect(loaded).not.toHaveProperty("log");
+  if (!isFailure(loaded)) loaded.close();
+});
+
 it("makes the frames of the original", async () => {
   for (const { ruleset, input, output } of vectors) {
     const direction = ruleset.includes("unfunnel") ? "ingress" : "egress";
