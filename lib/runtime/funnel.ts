@@ -6,7 +6,7 @@ import { parseRules } from "../rules/parse.ts";
 import type { Direction, Rule, Ruleset } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
-import { type Hooked, hookAll, throwIfAborted } from "./hook.ts";
+import { assertSameDirections, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
 import {
   type AttachOptions,
   assertDeviceName,
@@ -99,6 +99,7 @@ export class Funnel implements AsyncDisposable {
     return this.#inTurn("attach", async () => {
       throwIfAborted(resolved.signal);
       const place = await findPlace(device, resolved.netns);
+      assertSameDirections(this.#object, place, resolved);
       const undo = await this.#tables.askRules(place.ifindex, resolved.direction, "attach");
       let hooked: Hooked[];
       try {

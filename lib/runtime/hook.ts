@@ -8,7 +8,7 @@ import type { Direction } from "../rules/types.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
 import { companionOf, filtersOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
-import { type Hooked, inTurn, register, registered, unregister } from "./registry.ts";
+import { type Hooked, inTurn, register, registered, registeredBy, unregister } from "./registry.ts";
 import { type Predecessors, type Standing, stand, stillStands } from "./stand.ts";
 import { directionIndex, directions } from "./tables.ts";
 
@@ -21,6 +21,29 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
     operation: "attach",
     cause: signal.reason,
   });
+}
+
+/**
+ * The program tells interfaces apart by index, and every namespace counts its own: throws where
+ * this Funnel stands on one of the same index elsewhere, for other directions.
+ */
+export function assertSameDirections(
+  object: NativeObject,
+  place: Place,
+  { direction }: ResolvedAttachOptions,
+): void {
+  const other = registeredBy(object).find(
+    (hooked) =>
+      hooked.place.ifindex === place.ifindex &&
+      hooked.place.netnsInode !== place.netnsInode &&
+      hooked.options.direction !== direction,
+  );
+  if (!other) return;
+  throw new SfunnelError(
+    "SFUNNEL_OPTION",
+    `attach: this Funnel is attached for direction "${other.options.direction}" to ${other.place.device} of another namespace, which has the same index as ${place.device} (${place.ifindex})`,
+    { operation: "attach", hint: "load another Funnel for the other direction" },
+  );
 }
 
 /** Takes the program off its hook. Nothing happens if it was replaced or closed before. */

@@ -38,6 +38,11 @@ export function registered(place: Place, direction: Direction): Hooked[] {
   );
 }
 
+/** What this object is attached to, wherever. */
+export function registeredBy(object: NativeObject): Hooked[] {
+  return [...registry].filter((hooked) => hooked.object === object);
+}
+
 export function register(hooked: Hooked): void {
   registry.add(hooked);
 }

@@ -153,8 +153,9 @@ export class RuleTables {
     this.#setKeys = setKeys;
     this.#lists = lists;
     this.#numbers = counters.numbers;
-    await this.#waitForPackets(operation);
     counters.commit();
+    // The new rules are in force, whatever becomes of the rest: what cannot be freed stays to close.
+    if (!(await this.#waitForPackets())) return;
     await this.#object.remove("sets", oldSetKeys, oldSetKeys.length / layout.setKey.size);
   }
 
@@ -162,8 +163,8 @@ export class RuleTables {
    * Says at which hooks of an interface rules are asked. Gives what puts it back.
    *
    * Interfaces are told apart by index alone, which is that of a namespace: a packet cannot name
-   * its namespace before Linux 6.12. One Funnel on two interfaces of the same index, for one
-   * direction here and another there, would not know which is which.
+   * its namespace before Linux 6.12. So one Funnel is not attached to two interfaces of the same
+   * index for different directions (`assertSameDirections`).
    */
   async askRules(
     ifindex: number,
@@ -183,18 +184,24 @@ export class RuleTables {
         this.#repliesOnly.delete(place);
       }
     };
-    for (const direction of directions) {
-      await put(direction, wanted !== "both" && wanted !== direction);
-    }
-    if (this.#repliesOnly.size > 0 && !this.#hasRepliesOnly) {
-      this.#hasRepliesOnly = true;
-      await this.#writeControl(this.#activeSlot, operation);
-    }
-    return async () => {
+    const undo = async () => {
       for (const [index, direction] of directions.entries()) {
         await put(direction, before[index] ?? false);
       }
     };
+    try {
+      for (const direction of directions) {
+        await put(direction, wanted !== "both" && wanted !== direction);
+      }
+      if (this.#repliesOnly.size > 0 && !this.#hasRepliesOnly) {
+        this.#hasRepliesOnly = true;
+        await this.#writeControl(this.#activeSlot, operation);
+      }
+    } catch (error) {
+      await undo();
+      throw error;
+    }
+    return undo;
   }
 
   /** Fills everything that no packet looks at yet. */
@@ -247,9 +254,12 @@ export class RuleTables {
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
   }
 
-  /** Returns when no packet is under the old rules any more (see `rulesets` in bpf/maps.h). */
-  async #waitForPackets(operation: string): Promise<void> {
+  /**
+   * Returns when no packet is under the old rules any more (see `rulesets` in bpf/maps.h); false
+   * where the kernel did not let us wait.
+   */
+  async #waitForPackets(): Promise<boolean> {
     const { bytes, count } = encodeRules([], [], new SetWriter(0));
-    check(await this.#object.publish("rulesets", Limit.GRACE_PLACE, bytes, count), operation);
+    return !isFailure(await this.#object.publish("rulesets", Limit.GRACE_PLACE, bytes, count));
   }
 }

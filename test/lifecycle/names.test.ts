@@ -48,6 +48,19 @@ describe.skipIf(skipReason !== undefined)(titled("names"), () => {
     deleteNetns();
   });
 
+  test("one Funnel does not mix up interfaces of one index in two namespaces", async () => {
+    const [here, there] = [makeNetns(), makeNetns()];
+    const funnel = await borrowFunnel();
+    await funnel.attach(here.device, optionsFor(here));
+    const before = await on(here);
+    const attach = funnel.attach(there.device, optionsFor(there, { direction: "ingress" }));
+    await expect(attach).rejects.toThrow(/for direction "both" to veth-a of another namespace/);
+    expect([await on(here), await on(there)]).toEqual([before, NOTHING]);
+    // For the same directions there is nothing to mix up.
+    await funnel.attach(there.device, optionsFor(there));
+    expect(await on(there)).toEqual(before);
+  });
+
   test.each(WAYS)("the same Funnel again stays as it is: $hook, $lifetime", async (way) => {
     const netns = makeNetns();
     const funnel = await borrowFunnel();
