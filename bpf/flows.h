@@ -140,8 +140,10 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
 
         key->dport = candidate;
         known = bpf_map_lookup_elem(&replies, key);
-        if (known && same_carrier(known, carrier) && known->port == inner->sport)
+        if (known && same_carrier(known, carrier) && known->port == inner->sport) {
+            known->last_seen = coarse_clock();
             return candidate;
+        }
         if (!known && !free)
             free = candidate;
     }

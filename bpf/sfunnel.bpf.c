@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The life of a packet, from top to bottom: parse it, find its rule, do what the rule says,
- * count what became of it. Compiled once; all that differs between users lies in maps.
+ * count what became of it. Compiled at build time; all that differs between users lies in maps.
  */
 #include <stdbool.h>
 #include <stddef.h>
