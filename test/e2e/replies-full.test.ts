@@ -11,8 +11,8 @@ import { serve, talk, talker } from "../support/talk.ts";
  * even one who talks may be forgotten between two messages.
  */
 const TABLES = [
-  { capacity: 128, flows: 1200, batch: 50, forgotten: 60 },
-  { capacity: 1024, flows: 3000, batch: 100, forgotten: 10 },
+  { capacity: 128, flows: 1200, batch: 50, forgotten: 10 },
+  { capacity: 1024, flows: 3000, batch: 100, forgotten: 0 },
 ];
 
 const FUNNEL = `
