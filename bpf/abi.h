@@ -69,10 +69,22 @@ enum sfunnel_outcome {
     /* Two clients share an address and port, and no free port was found to tell them apart;
        dropped. */
     SFUNNEL_NO_FREE_PORT,
-    /* With a carrier the packet would exceed the MTU or 65535 bytes; dropped. */
+    /* Handed to the segmenter; its segments come by again, each to an outcome of its own. */
+    SFUNNEL_SEGMENTED,
+    /* A super-packet (GSO), and the segmenter is missing; dropped. */
+    SFUNNEL_NO_SEGMENTER,
+    /* With a carrier the packet would exceed the MTU, which the sender does not ask to be told, or
+       65535 bytes; dropped. */
     SFUNNEL_TOO_BIG,
-    /* A segmentation-offload packet that a carrier would make unsegmentable; dropped. */
-    SFUNNEL_GSO,
+    /* The same, and the sender was told by ICMP "fragmentation needed"; dropped. */
+    SFUNNEL_TOO_BIG_REPORTED,
+    /* An ICMP error about a packet in a carrier, turned into one about the packet itself. */
+    SFUNNEL_ERROR_UNFUNNELED,
+    /* An ICMP error about a packet that came in a carrier, turned into one about the carrier. */
+    SFUNNEL_ERROR_FUNNELED,
+    /* An ICMP error that quotes too little of a carrier to tell what was in it; passed untouched.
+     */
+    SFUNNEL_QUOTE_TOO_SHORT,
     /* A kernel helper failed after the packet was changed; dropped. */
     SFUNNEL_FAILED,
     SFUNNEL_OUTCOMES,
@@ -227,6 +239,8 @@ enum sfunnel_flow_event {
     SFUNNEL_FLOW_NOT_ADDED,
     /* A flow came without its carrier; replies go without one too. */
     SFUNNEL_FLOW_DIRECT,
+    /* The MSS that a SYN advertises was lowered, so that there is room for the carrier. */
+    SFUNNEL_FLOW_MSS_CLAMPED,
     SFUNNEL_FLOW_EVENTS,
 };
 
@@ -244,6 +258,29 @@ struct sfunnel_attachment {
 /* User side only: a piece of the text that tells a later process what these rules mean. */
 struct sfunnel_text_chunk {
     char bytes[SFUNNEL_TEXT_CHUNK]; /* UTF-8; the last one of a text ends in at least one zero */
+};
+
+/*
+ * The segmenter is a veth pair of ours, one in each network namespace: what is sent to the one end
+ * is cut into segments and comes out of the other. The index of the sending end is always the
+ * same, so that the program finds it without a map.
+ */
+enum sfunnel_segmenter {
+    SFUNNEL_SEGMENTER_IFINDEX = 0x5346554e,
+};
+
+/* Words of skb->cb, which stay with a packet and its segments on their way through the segmenter.
+ */
+enum sfunnel_segment_slot {
+    SFUNNEL_SEGMENT_STATE_SLOT = 0, /* enum sfunnel_segment_state */
+    SFUNNEL_SEGMENT_PRIORITY_SLOT = 1,
+    SFUNNEL_SEGMENT_IFINDEX_SLOT = 2,   /* where they came from and are going back to */
+    SFUNNEL_SEGMENT_DIRECTION_SLOT = 3, /* enum sfunnel_direction */
+};
+
+enum sfunnel_segment_state {
+    SFUNNEL_SEGMENT_SENT = 0x73666e31,
+    SFUNNEL_SEGMENT_RETURNED = 0x73666e32,
 };
 
 /*

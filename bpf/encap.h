@@ -158,7 +158,7 @@ static __noinline int push_carrier(struct packet *packet, const struct carrier *
     if (packet->ip_length + size > IP_MAX_LENGTH)
         return SFUNNEL_TOO_BIG;
     if (skb->gso_size)
-        return SFUNNEL_GSO;
+        return SFUNNEL_NO_SEGMENTER;
     if (exceeds_mtu(packet, size))
         return SFUNNEL_TOO_BIG;
 
@@ -254,7 +254,7 @@ static __noinline int pop_carrier(struct packet *packet, __u32 inner) {
     __u32 size = carrier_size(packet->flow.transport);
 
     if (skb->gso_size)
-        return SFUNNEL_GSO;
+        return SFUNNEL_NO_SEGMENTER;
     /* The addresses that count are those of now, behind any NAT. */
     if (adjust_l4_checksum(skb, packet->l4_offset + size, inner, sum_addresses(&packet->flow)))
         return SFUNNEL_FAILED;

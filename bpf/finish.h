@@ -22,9 +22,12 @@ static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
     case SFUNNEL_NOT_ALLOWED:
     case SFUNNEL_NO_FREE_PORT:
     case SFUNNEL_TOO_BIG:
-    case SFUNNEL_GSO:
+    case SFUNNEL_NO_SEGMENTER:
     case SFUNNEL_FAILED:
         return TC_ACT_SHOT;
+    case SFUNNEL_SEGMENTED:
+    case SFUNNEL_TOO_BIG_REPORTED:
+        return TC_ACT_REDIRECT;
     default:
         return TC_ACT_UNSPEC;
     }

@@ -33,6 +33,7 @@ struct abi_types {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     enum sfunnel_flow_event flow_event;
+    enum sfunnel_segmenter segmenter;
     enum sfunnel_trace_magic trace_magic;
     enum sfunnel_trace_slot trace_slot;
 };

@@ -16,6 +16,7 @@
 #include "checksum.h"
 #include "flows.h"
 #include "encap.h"
+#include "segment.h"
 #include "count.h"
 #include "finish.h"
 
@@ -111,6 +112,11 @@ int sfunnel_ingress(struct __sk_buff *skb) {
 SEC("tc")
 int sfunnel_egress(struct __sk_buff *skb) {
     return handle(skb, SFUNNEL_EGRESS);
+}
+
+SEC("tc")
+int sfunnel_return(struct __sk_buff *skb) {
+    return send_back(skb);
 }
 
 /* The kernel lends its GPL-only helpers to "Dual BSD/GPL". */

@@ -34,8 +34,13 @@ static const char outcome_names[SFUNNEL_OUTCOMES][LONGEST_OUTCOME] = {
     [SFUNNEL_NOT_CARRIER] = "not_carrier",
     [SFUNNEL_NOT_ALLOWED] = "not_allowed",
     [SFUNNEL_NO_FREE_PORT] = "no_free_port",
+    [SFUNNEL_SEGMENTED] = "segmented",
+    [SFUNNEL_NO_SEGMENTER] = "no_segmenter",
     [SFUNNEL_TOO_BIG] = "too_big",
-    [SFUNNEL_GSO] = "gso",
+    [SFUNNEL_TOO_BIG_REPORTED] = "too_big_reported",
+    [SFUNNEL_ERROR_UNFUNNELED] = "error_unfunneled",
+    [SFUNNEL_ERROR_FUNNELED] = "error_funneled",
+    [SFUNNEL_QUOTE_TOO_SHORT] = "quote_too_short",
     [SFUNNEL_FAILED] = "failed",
 };
 

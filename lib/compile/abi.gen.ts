@@ -17,7 +17,8 @@ export const FlowEvent = {
   FLOW_MOVED: 2,
   FLOW_NOT_ADDED: 3,
   FLOW_DIRECT: 4,
-  FLOW_EVENTS: 5,
+  FLOW_MSS_CLAMPED: 5,
+  FLOW_EVENTS: 6,
 } as const;
 
 export const Limit = {
@@ -47,10 +48,15 @@ export const Outcome = {
   NOT_CARRIER: 11,
   NOT_ALLOWED: 12,
   NO_FREE_PORT: 13,
-  TOO_BIG: 14,
-  GSO: 15,
-  FAILED: 16,
-  OUTCOMES: 17,
+  SEGMENTED: 14,
+  NO_SEGMENTER: 15,
+  TOO_BIG: 16,
+  TOO_BIG_REPORTED: 17,
+  ERROR_UNFUNNELED: 18,
+  ERROR_FUNNELED: 19,
+  QUOTE_TOO_SHORT: 20,
+  FAILED: 21,
+  OUTCOMES: 22,
 } as const;
 
 export const ReplyKind = {
@@ -65,6 +71,10 @@ export const RuleKind = {
   UNFUNNEL_DECAP: 2,
   ACCEPT: 3,
   DROP: 4,
+} as const;
+
+export const Segmenter = {
+  SEGMENTER_IFINDEX: 1397118286,
 } as const;
 
 export const SourcePort = {

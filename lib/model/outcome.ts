@@ -31,10 +31,20 @@ export const OUTCOMES = [
   "not_allowed",
   /** Two clients share an address and port, and no free port was found to tell them apart; dropped. */
   "no_free_port",
-  /** With a carrier the packet would be longer than IPv4 (here) or the MTU (kernel) allows; dropped. */
+  /** Kernel only: handed to the segmenter; its segments come by again. */
+  "segmented",
+  /** Kernel only: a super-packet, and the segmenter is missing; dropped. */
+  "no_segmenter",
+  /** With a carrier it would exceed the MTU, which the sender does not ask to be told, or 65535 bytes; dropped. */
   "too_big",
-  /** Kernel only: a segmentation-offload packet that a carrier would make unsegmentable; dropped. */
-  "gso",
+  /** The same, and the sender was told by ICMP; dropped, the frame is the error. */
+  "too_big_reported",
+  /** An ICMP error about a packet in a carrier, turned into one about the packet itself. */
+  "error_unfunneled",
+  /** An ICMP error about a packet that came in a carrier, turned into one about the carrier. */
+  "error_funneled",
+  /** An ICMP error that quotes too little of a carrier; passed untouched. */
+  "quote_too_short",
   /** Kernel only: a helper failed after the packet was changed; dropped. */
   "failed",
 ] as const;

@@ -42,6 +42,8 @@ export interface FlowStats {
   readonly notAdded: number;
   /** Flows that came without their carrier; replies to them go without one too. */
   readonly direct: number;
+  /** SYNs whose MSS was lowered to leave room for the carrier. */
+  readonly mssClamped: number;
 }
 
 export type Stats = { readonly [direction in Direction]: DirectionStats } & {
@@ -121,5 +123,6 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
     moved: of(FlowEvent.FLOW_MOVED),
     notAdded: of(FlowEvent.FLOW_NOT_ADDED),
     direct,
+    mssClamped: of(FlowEvent.FLOW_MSS_CLAMPED),
   };
 }

@@ -115,7 +115,7 @@ describe.skipIf(skipReason)(titled("rules on live traffic"), () => {
     const sender = lab.endpoint(client, "tcpSend", bulk);
     await sender.event("connected");
     // A carrier would make a GSO packet unsegmentable: until it is segmented, it is dropped.
-    await eventually(async () => (await packets(near, "egress", "gso")) > 0);
+    await eventually(async () => (await packets(near, "egress", "no_segmenter")) > 0);
     sender.say("stop");
     await sender.end();
 
