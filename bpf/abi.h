@@ -22,6 +22,8 @@ enum sfunnel_limit {
     /* Interfaces and directions that one loaded program is attached to. */
     SFUNNEL_MAX_ATTACHMENTS = 1024,
     SFUNNEL_NAME_LENGTH = 64,
+    /* Routes with an MTU of their own, and those inside them without. */
+    SFUNNEL_MAX_ROUTES = 65536,
     /* Slots of `rulesets`: one in force, one to fill. */
     SFUNNEL_SLOTS = 2,
     /* Place in `rulesets` behind both slots of both directions. */
@@ -191,7 +193,8 @@ enum sfunnel_reply_kind {
 
 /* What every CPU reads first. */
 struct sfunnel_control {
-    __u32 active_slot; /* which of the two slots of `rulesets` is in force */
+    /* Counts replaces, but is never 0; its lowest bit is the slot of `rulesets` in force. */
+    __u32 generation;
     /* By direction. A bit stays once it was set: flows outlive the rule that began them. */
     __u32 replies[SFUNNEL_DIRECTIONS];
     __u32 has_replies_only; /* whether `replies_only` holds anything */
@@ -226,6 +229,13 @@ struct sfunnel_reply {
     __u16 port; /* the client's own port; the key has another one where two clients collide */
     __u8 carrier_transport;
     __u8 zero;
+};
+
+/* Key of the MTUs of routes, a longest-prefix trie. A value of 0: this one has none. */
+struct sfunnel_route_key {
+    __u32 prefix_length; /* 32 + the length of the prefix as a mapped address */
+    __u32 ifindex;
+    __u32 destination[4]; /* network order */
 };
 
 /* Events of the reply table; the value indexes flow_counters. */

@@ -164,15 +164,27 @@ static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 lengt
     return 0;
 }
 
-/* The checksum field of a TCP or UDP header, or -1. */
-static __always_inline int read_l4_checksum(struct packet *packet) {
-    __u32 place = packet->flow.transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
-                                                        : offsetof(struct udphdr, check);
-    __u16 checksum;
+static __always_inline __u32 checksum_place(__u8 transport) {
+    return transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+                                    : offsetof(struct udphdr, check);
+}
 
-    if (read_header(packet->skb, packet->l4_offset + place, &checksum, sizeof(checksum)))
-        return -1;
-    return checksum;
+/*
+ * Can this be a seed (CHECKSUM_PARTIAL) for a flow whose pseudo header sums to this? A seed is
+ * that very sum. One checksum in 65536 looks the same.
+ */
+static __always_inline bool may_be_seed(__u16 checksum, __u32 pseudo_sum) {
+    __u16 seed = sum_fold(pseudo_sum);
+
+    return checksum == seed || (seed == 0xffff && checksum == 0) ||
+           (seed == 0 && checksum == 0xffff);
+}
+
+/* A checksum after something that it covers has grown by `difference`. */
+static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u32 difference) {
+    __u32 sum = sum_add((__u16)~checksum, difference);
+
+    return transport == IPPROTO_UDP ? udp_checksum_of(sum) : checksum_of(sum);
 }
 
 /*
@@ -193,77 +205,91 @@ static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference
 
 #define LIFTED_SPACE 128
 
+/* Frames of at least this length can give up CHECKSUM_PARTIAL. */
+#define LIFT_LENGTH (ROOM_OFFSET + LIFTED_SPACE)
+
 /*
- * Turns a seed into the checksum, and CHECKSUM_PARTIAL into CHECKSUM_NONE.
+ * Turns CHECKSUM_PARTIAL into CHECKSUM_NONE; anything else stays as it is.
  *
  * A packet must not leave us as CHECKSUM_PARTIAL: NAT behind us (in the namespace at the other
  * end of a veth) would take the carrier's checksum for the seed and spoil it, and a device that
  * finds the checksum by parsing headers would fill in the carrier's instead of ours.
  *
- * There is no helper for that either. But skb_postpull_rcsum, since 4.5, gives up
- * CHECKSUM_PARTIAL when what is pulled from the front reaches past the place where summing was
- * to start; so that many bytes are lifted out and put back.
+ * There is no helper for that. But skb_postpull_rcsum, since 4.5, gives up CHECKSUM_PARTIAL when
+ * what is pulled from the front reaches past the place where summing was to start; so that many
+ * bytes are lifted out and put back.
  */
-static __noinline int complete_checksum(struct __sk_buff *skb, __u32 l4_offset, __u32 l4_length,
-                                        __u32 transport) {
-    __u32 checksum_offset = l4_offset + (transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
-                                                                  : offsetof(struct udphdr, check));
-    __u32 lifted = l4_offset + 2, frame_length = skb->len, zero = 0, sum = 0;
-    struct sum_buffer *buffer;
-    __u16 checksum;
+static __noinline int give_up_partial(struct __sk_buff *skb, __u32 l4_offset) {
+    __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
+    struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
 
-    if (sum_bytes(skb, l4_offset, l4_length, &sum))
-        return -1;
-    checksum = udp_checksum_of(sum);
-    if (bpf_skb_store_bytes(skb, checksum_offset, &checksum, sizeof(checksum), 0))
-        return -1;
-
-    buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
-    if (!buffer)
-        return -1;
-    lifted = bounded(lifted, LIFTED_SPACE);
-    /* A short packet is lengthened for the time, so that there is enough to lift. */
-    if (frame_length < ROOM_OFFSET + LIFTED_SPACE &&
-        bpf_skb_change_tail(skb, ROOM_OFFSET + LIFTED_SPACE, 0))
-        return -1;
-    if (bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
+    if (!buffer || bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
         bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0) ||
-        bpf_skb_adjust_room(skb, lifted, BPF_ADJ_ROOM_NET, 0) ||
-        bpf_skb_store_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted, 0))
+        bpf_skb_adjust_room(skb, lifted, BPF_ADJ_ROOM_NET, 0))
         return -1;
-    if (frame_length < ROOM_OFFSET + LIFTED_SPACE)
+    return bpf_skb_store_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted, 0);
+}
+
+/* Turns a seed into the checksum. */
+static __noinline int complete_checksum(struct packet *packet) {
+    struct __sk_buff *skb = packet->skb;
+    __u32 frame_length = skb->len, sum = 0;
+
+    if (sum_bytes(skb, packet->l4_offset, packet->l4_length, &sum))
+        return -1;
+    packet->l4_checksum = udp_checksum_of(sum);
+    if (bpf_skb_store_bytes(skb, packet->l4_offset + checksum_place(packet->flow.transport),
+                            &packet->l4_checksum, sizeof(packet->l4_checksum), 0))
+        return -1;
+    /* A short packet is lengthened for the time, so that there is enough to lift. */
+    if (frame_length < LIFT_LENGTH && bpf_skb_change_tail(skb, LIFT_LENGTH, 0))
+        return -1;
+    if (give_up_partial(skb, packet->l4_offset))
+        return -1;
+    if (frame_length < LIFT_LENGTH)
         return bpf_skb_change_tail(skb, frame_length, 0);
     return 0;
 }
 
+/* The same by helpers, which know a seed from a checksum. */
+static __noinline int settle_by_helpers(struct packet *packet, __u32 difference, __u32 pseudo) {
+    __u32 place = packet->l4_offset + checksum_place(packet->flow.transport);
+    __u16 before = packet->l4_checksum;
+
+    if (adjust_l4_checksum(packet->skb, packet->l4_offset, packet->flow.transport, difference) ||
+        read_header(packet->skb, place, &packet->l4_checksum, sizeof(packet->l4_checksum)))
+        return -1;
+    if (!was_seed(before, packet->l4_checksum, difference, pseudo))
+        return 0;
+    return complete_checksum(packet);
+}
+
 /*
- * Makes the checksum of the flow what it is with both addresses zero, complete in the packet,
- * and gives the sum of all that will lie under the carrier. A checksum that is right makes
- * header and payload sum to the complement of its pseudo header, so the payload need not be
- * looked at (local checksum offload); one that was wrong stays wrong, the carrier's with it.
- * Without a checksum (UDP, 0) the payload must be summed.
+ * Finds the checksum of the flow with both addresses zero, to be written when the carrier is, and
+ * the sum of all that will lie under the carrier. A checksum that is right makes header and
+ * payload sum to the complement of its pseudo header, so the payload need not be looked at (local
+ * checksum offload); one that was wrong stays wrong, the carrier's with it. Without a checksum
+ * (UDP, 0) the payload must be summed. A seed is completed.
  */
 static __always_inline int settle_inner_checksum(struct packet *packet, __u32 *sum) {
     __u8 transport = packet->flow.transport;
-    __u32 difference = ~sum_addresses(&packet->flow);
+    __u32 addresses = sum_addresses(&packet->flow);
     __u32 pseudo = sum_pseudo(transport, packet->l4_length);
-    int before = read_l4_checksum(packet), after;
 
-    if (before < 0)
-        return -1;
-    if (transport == IPPROTO_UDP && before == 0) {
+    packet->settled_checksum = packet->l4_checksum;
+    if (transport == IPPROTO_UDP && packet->l4_checksum == 0) {
         *sum = 0;
         return sum_bytes(packet->skb, packet->l4_offset, packet->l4_length, sum);
     }
-    if (adjust_l4_checksum(packet->skb, packet->l4_offset, transport, difference))
-        return -1;
-    after = read_l4_checksum(packet);
-    if (after < 0)
-        return -1;
     *sum = ~pseudo;
-    if (!was_seed(before, after, difference, pseudo))
+    if (!may_be_seed(packet->l4_checksum, sum_add(addresses, pseudo))) {
+        packet->settled_checksum = moved_checksum(packet->l4_checksum, transport, ~addresses);
         return 0;
-    return complete_checksum(packet->skb, packet->l4_offset, packet->l4_length, transport);
+    }
+    if (settle_by_helpers(packet, ~addresses, pseudo))
+        return -1;
+    packet->settled_checksum = packet->l4_checksum;
+    return 0;
 }
 
 #endif

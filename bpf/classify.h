@@ -144,6 +144,13 @@ static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 li
 
 #endif
 
+/* The rule at this place of a list. */
+static __noinline struct sfunnel_rule *find_rule_at(__u32 list, __u32 index) {
+    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+
+    return rules ? bpf_map_lookup_elem(rules, &index) : NULL;
+}
+
 /* The list that is in force when a packet comes is never changed while the packet is here. */
 static __noinline struct sfunnel_rule *classify(const struct sfunnel_flow *flow, __u32 list,
                                                 __u32 *rule_index) {

@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Counters, one a CPU.
+ *
+ * Not inlined, as everything that hands a place on its stack to a helper: in a large function the
+ * compiler lays such a place over a pointer that it has spilled, which the verifier forbids
+ * without CAP_PERFMON. So the program is a chain of small functions. One for each map, because
+ * the kernel makes a look-up part of the program only where it knows the map (6.10).
+ */
 #ifndef SFUNNEL_COUNT_H
 #define SFUNNEL_COUNT_H
 
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "maps.h"
 
-/*
- * Adds a packet to one entry of a per-CPU array of counters.
- *
- * Not inlined, as everything that hands a place on its stack to a helper: in a large function the
- * compiler lays such a place over a pointer that it has spilled, which the verifier forbids
- * without CAP_PERFMON. So the program is a chain of small functions.
- */
-static __noinline void count(void *counters, __u32 index, __u32 bytes) {
-    struct sfunnel_counter *counter = bpf_map_lookup_elem(counters, &index);
-
+static __always_inline void add_to(struct sfunnel_counter *counter, __u32 bytes) {
     if (counter) {
         counter->packets++;
         counter->bytes += bytes;
     }
+}
+
+static __noinline void count_rule(__u32 index, __u32 bytes) {
+    add_to(bpf_map_lookup_elem(&rule_counters, &index), bytes);
+}
+
+static __noinline void count_outcome(__u32 index, __u32 bytes) {
+    add_to(bpf_map_lookup_elem(&outcome_counters, &index), bytes);
+}
+
+static __noinline void count_event(__u32 event) {
+    add_to(bpf_map_lookup_elem(&flow_counters, &event), 0);
 }
 
 #endif

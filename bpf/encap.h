@@ -11,14 +11,14 @@
 #include "checksum.h"
 #include "classify.h"
 #include "flows.h"
-#include "hash.h"
 #include "parse.h"
 
 /* The fixed fields of a TCP carrier, by which it is told from a real connection. */
 #define CARRIER_SEQ 0xcafebabeU
 #define CARRIER_ACK 0xbabecafeU
 #define CARRIER_WINDOW 1024
-#define CARRIER_OFFSET_AND_FLAGS 0x5002 /* data offset 5 words, SYN alone */
+#define CARRIER_OFFSET 0x50             /* 5 words, in the upper half of its byte */
+#define CARRIER_OFFSET_AND_FLAGS 0x5002 /* SYN alone */
 
 /* The kernel's own errno, which user space never sees as such. */
 #define ENOTSUPP 524
@@ -32,45 +32,18 @@ static __always_inline __u32 carrier_size(__u8 transport) {
     return transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 }
 
-static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
-                                                 const struct sfunnel_flow *flow) {
-    __u64 span;
-
-    switch (rule->carrier_sport_kind) {
-    case SFUNNEL_SPORT_KEEP:
-        return flow->sport;
-    case SFUNNEL_SPORT_HASH:
-        span = (__u32)rule->carrier_sport_last - rule->carrier_sport_first + 1;
-        return rule->carrier_sport_first + (span * flow_hash(flow) >> 32);
-    default:
-        return rule->carrier_sport_first;
-    }
-}
-
-/* The part of an IPv4 header that changes: from the length to the checksum. */
-struct ip_middle {
-    __u16 total_length;
-    __u16 id;
-    __u16 fragment;
-    __u8 ttl;
-    __u8 protocol;
-    __u16 checksum;
-};
-
 /* Protocol and length change, all else stays; the header checksum follows (RFC 1624). */
-static __always_inline int rewrite_ip(struct packet *packet, __u8 protocol, __u32 ip_length) {
-    __u32 offset = ETH_HLEN + offsetof(struct iphdr, tot_len);
-    __u16 length = bpf_htons(ip_length), checksum;
-    struct ip_middle ip;
+static __always_inline struct ip_middle changed_ip(const struct ip_middle *before, __u8 protocol,
+                                                   __u32 ip_length) {
+    struct ip_middle after = *before;
+    __u16 length = bpf_htons(ip_length);
+    __u16 checksum = checksum_replace(before->checksum, before->total_length, length);
 
-    if (read_header(packet->skb, offset, &ip, sizeof(ip)))
-        return -1;
-    checksum = checksum_replace(ip.checksum, ip.total_length, length);
     /* The protocol is the low byte of its word. */
-    ip.checksum = checksum_replace(checksum, bpf_htons(ip.protocol), bpf_htons(protocol));
-    ip.total_length = length;
-    ip.protocol = protocol;
-    return bpf_skb_store_bytes(packet->skb, offset, &ip, sizeof(ip), 0);
+    after.checksum = checksum_replace(checksum, bpf_htons(before->protocol), bpf_htons(protocol));
+    after.total_length = length;
+    after.protocol = protocol;
+    return after;
 }
 
 /* Fills in the carrier and gives the sum of its bytes, checksum included. */
@@ -134,33 +107,87 @@ static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length
     return bpf_skb_store_bytes(skb, ROOM_OFFSET + size, options, length, 0);
 }
 
-/*
- * A frame longer than the device's MTU would be lost behind us without a word. bpf_skb_adjust_room
- * refuses to make one up to 5.11; the helper came with 5.12. The program for kernels before 5.17
- * does without, so on 5.12 to 5.16 such a frame is lost. Not inlined: that would double the work
- * of the verifier.
- */
-static __noinline bool exceeds_mtu(const struct packet *packet, __u32 size) {
-    __u32 mtu = 0;
+/* A carrier as it will lie in the packet; of `udp`, the first 8 bytes. */
+union carrier_header {
+    struct tcphdr tcp;
+    struct udphdr udp;
+};
 
-    return HAS_LOOP_HELPER && packet->direction == SFUNNEL_EGRESS &&
-           bpf_check_mtu(packet->skb, 0, &mtu, size, 0) == BPF_MTU_CHK_RET_FRAG_NEEDED;
+/* Everything that changes in a packet, by helpers. */
+static __noinline int write_by_helpers(struct packet *packet, const struct ip_middle *ip,
+                                       const union carrier_header *header, __u32 size,
+                                       __u32 checksum_offset) {
+    struct __sk_buff *skb = packet->skb;
+    long error = 0;
+
+    if (size == sizeof(header->tcp))
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->tcp, sizeof(header->tcp), 0);
+    else if (size == sizeof(header->udp))
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->udp, sizeof(header->udp), 0);
+    if (error || bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, ip, sizeof(*ip), 0))
+        return -1;
+    return bpf_skb_store_bytes(skb, checksum_offset, &packet->settled_checksum,
+                               sizeof(packet->settled_checksum), 0);
 }
 
-/* Not inlined, as pop_carrier: one copy serves rules and replies. GO_ON where all went well. */
-static __noinline int push_carrier(struct packet *packet, const struct carrier *carrier) {
+/* The same through a pointer; false if the bytes are not where they should be. */
+static __always_inline bool write_plain(struct packet *packet, const struct ip_middle *ip,
+                                        const union carrier_header *header, __u32 size,
+                                        __u32 checksum_place) {
     struct __sk_buff *skb = packet->skb;
-    __u32 size = carrier_size(carrier->transport);
-    __u32 length = size + packet->l4_length;
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+    if (data + PLAIN_L4_OFFSET + size + checksum_place + sizeof(__u16) > end)
+        return false;
+    *(struct ip_middle *)(data + ETH_HLEN + IP_MIDDLE) = *ip;
+    if (size == sizeof(header->tcp))
+        *(struct tcphdr *)(data + PLAIN_L4_OFFSET) = header->tcp;
+    else if (size == sizeof(header->udp))
+        *(struct udphdr *)(data + PLAIN_L4_OFFSET) = header->udp;
+    *(__u16 *)(data + PLAIN_L4_OFFSET + size + checksum_place) = packet->settled_checksum;
+    /* Keeps the compiler from making one write with a variable offset out of several of these. */
+    barrier();
+    return true;
+}
+
+/* Each case by itself, for constant offsets; size 0: no carrier. */
+static __always_inline bool write_if_plain(struct packet *packet, const struct ip_middle *ip,
+                                           const union carrier_header *header, __u32 size,
+                                           __u8 inner) {
+    if (!packet->is_plain)
+        return false;
+    if (inner == IPPROTO_TCP)
+        return write_plain(packet, ip, header, size, offsetof(struct tcphdr, check));
+    return write_plain(packet, ip, header, size, offsetof(struct udphdr, check));
+}
+
+/*
+ * Behind bpf_skb_adjust_room. CHECKSUM_COMPLETE, which only ingress knows, covers the new bytes
+ * and the moved checksum as well; on anything else the update has no effect.
+ */
+static __always_inline int write_headers(struct packet *packet, const struct ip_middle *ip,
+                                         const union carrier_header *header, __u32 size, __u8 inner,
+                                         __u32 sum) {
+    __u32 offset = packet->l4_offset + size + checksum_place(inner);
+
+    if (!write_if_plain(packet, ip, header, size, inner) &&
+        write_by_helpers(packet, ip, header, size, offset))
+        return SFUNNEL_FAILED;
+    if (packet->direction == SFUNNEL_INGRESS) {
+        sum = sum_add(sum, packet->settled_checksum);
+        bpf_csum_update(packet->skb, sum_add(sum, (__u16)~packet->l4_checksum));
+    }
+    return GO_ON;
+}
+
+/* Puts a carrier in front of the L4 header, for which there is room. GO_ON where all went well. */
+static __always_inline int push(struct packet *packet, const struct carrier *carrier,
+                                const __u32 size) {
+    struct __sk_buff *skb = packet->skb;
+    union carrier_header header;
+    struct ip_middle ip;
     __u32 sum;
     long error;
-
-    if (packet->ip_length + size > IP_MAX_LENGTH)
-        return SFUNNEL_TOO_BIG;
-    if (skb->gso_size)
-        return SFUNNEL_NO_SEGMENTER;
-    if (exceeds_mtu(packet, size))
-        return SFUNNEL_TOO_BIG;
 
     if (settle_inner_checksum(packet, &sum))
         return SFUNNEL_FAILED;
@@ -171,45 +198,81 @@ static __noinline int push_carrier(struct packet *packet, const struct carrier *
         return SFUNNEL_FAILED;
 
     sum = sum_add(sum, sum_addresses(&packet->flow));
-    sum = sum_add(sum, sum_pseudo(carrier->transport, length));
-    if (carrier->transport == IPPROTO_TCP) {
-        struct tcphdr tcp;
+    sum = sum_add(sum, sum_pseudo(carrier->transport, size + packet->l4_length));
+    if (size == sizeof(struct tcphdr))
+        sum = fill_tcp_carrier(&header.tcp, carrier->sport, carrier->dport, sum);
+    else
+        sum = fill_udp_carrier(&header.udp, carrier->sport, carrier->dport,
+                               size + packet->l4_length, sum);
+    ip = changed_ip(&packet->ip, carrier->transport, packet->ip_length + size);
+    return write_headers(packet, &ip, &header, size, packet->flow.transport, sum);
+}
 
-        sum = fill_tcp_carrier(&tcp, carrier->sport, carrier->dport, sum);
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &tcp, sizeof(tcp), 0);
-    } else {
-        struct udphdr udp;
+static __noinline int push_tcp_carrier(struct packet *packet, const struct carrier *carrier) {
+    return push(packet, carrier, sizeof(struct tcphdr));
+}
 
-        sum = fill_udp_carrier(&udp, carrier->sport, carrier->dport, length, sum);
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &udp, sizeof(udp), 0);
-    }
-    if (error)
-        return SFUNNEL_FAILED;
-    if (rewrite_ip(packet, carrier->transport, packet->ip_length + size))
-        return SFUNNEL_FAILED;
-    /* CHECKSUM_COMPLETE covers the new bytes as well; anything else ignores this. */
-    if (packet->direction == SFUNNEL_INGRESS)
-        bpf_csum_update(skb, sum);
-    return GO_ON;
+static __noinline int push_udp_carrier(struct packet *packet, const struct carrier *carrier) {
+    return push(packet, carrier, sizeof(struct udphdr));
+}
+
+static __always_inline int push_carrier(struct packet *packet, const struct carrier *carrier) {
+    return carrier->transport == IPPROTO_TCP ? push_tcp_carrier(packet, carrier)
+                                             : push_udp_carrier(packet, carrier);
 }
 
 /*
  * Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these.
  */
 static __noinline bool has_carrier_fields(const struct packet *packet) {
-    struct tcphdr tcp;
+    struct l4_start tcp;
 
-    return !read_header(packet->skb, packet->l4_offset, &tcp, sizeof(tcp)) &&
-           tcp.seq == bpf_htonl(CARRIER_SEQ) && tcp.ack_seq == bpf_htonl(CARRIER_ACK) &&
-           *offset_and_flags(&tcp) == bpf_htons(CARRIER_OFFSET_AND_FLAGS) &&
-           tcp.window == bpf_htons(CARRIER_WINDOW);
+    if (packet->is_plain) {
+        void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
+
+        if (data + PLAIN_L4_OFFSET + sizeof(tcp) > end)
+            return false;
+        tcp = *(struct l4_start *)(data + PLAIN_L4_OFFSET);
+    } else if (read_header(packet->skb, packet->l4_offset, &tcp, sizeof(tcp))) {
+        return false;
+    }
+    return tcp.tcp.seq == bpf_htonl(CARRIER_SEQ) && tcp.tcp.ack == bpf_htonl(CARRIER_ACK) &&
+           tcp.tcp.offset == CARRIER_OFFSET && tcp.tcp.flags == TCP_FLAG_SYN &&
+           tcp.tcp.window == bpf_htons(CARRIER_WINDOW);
 }
 
 /* What lies under a carrier. */
 struct inner {
     struct sfunnel_flow flow;
-    bool begins; /* a TCP SYN without ACK */
+    struct l4_start start;
+    bool is_plain;
 };
+
+/* Case by case, for constant offsets; false if the bytes lie elsewhere. */
+static __always_inline bool read_plain_inner(const struct packet *packet, struct inner *inner) {
+    void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
+
+    if (!packet->is_plain)
+        return false;
+    if (packet->flow.transport == IPPROTO_TCP) {
+        data += PLAIN_L4_OFFSET + sizeof(struct tcphdr);
+        barrier_var(data);
+    } else {
+        data += PLAIN_L4_OFFSET + sizeof(struct udphdr);
+        barrier_var(data);
+    }
+    if (data + sizeof(inner->start) > end)
+        return false;
+    inner->start = *(struct l4_start *)data;
+    return true;
+}
+
+/* An inner TCP header is longer than what is read of it; its length must fit. */
+static __always_inline bool fits_tcp(const struct inner *inner, __u32 length) {
+    __u32 header_length = inner->start.tcp.offset >> 4 << 2;
+
+    return header_length >= sizeof(struct tcphdr) && header_length <= length;
+}
 
 /*
  * Reads the header under the carrier as one of `transport`. Not a carrier if it cannot be one:
@@ -219,139 +282,88 @@ static __noinline int find_inner(const struct packet *packet, __u32 transport,
                                  struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport);
     __u32 offset = packet->l4_offset + size, length;
-    struct sfunnel_flow *flow = &inner->flow;
+    __u32 least = transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 
-    if (packet->l4_length < size)
+    if (packet->l4_length < size + least)
         return SFUNNEL_NOT_CARRIER;
     length = packet->l4_length - size;
+    /* UDP carriers that a hop has merged: a segment is what one of them carried. */
+    if (packet->skb->gso_size)
+        length = packet->skb->gso_size;
 
-    *flow = packet->flow;
-    flow->transport = transport;
-    inner->begins = false;
-    if (transport == IPPROTO_TCP) {
-        struct tcphdr tcp;
-
-        if (length < sizeof(tcp) || read_header(packet->skb, offset, &tcp, sizeof(tcp)) ||
-            tcp.doff < 5 || tcp.doff * 4U > length)
+    inner->is_plain = read_plain_inner(packet, inner);
+    if (!inner->is_plain) {
+        __builtin_memset(&inner->start, 0, sizeof(inner->start));
+        if (transport == IPPROTO_TCP) {
+            if (read_header(packet->skb, offset, &inner->start, sizeof(inner->start)))
+                return SFUNNEL_NOT_CARRIER;
+        } else if (read_header(packet->skb, offset, &inner->start, UDP_START)) {
             return SFUNNEL_NOT_CARRIER;
-        flow->sport = bpf_ntohs(tcp.source);
-        flow->dport = bpf_ntohs(tcp.dest);
-        inner->begins = tcp.syn && !tcp.ack;
-    } else {
-        struct udphdr udp;
-
-        if (length < sizeof(udp) || read_header(packet->skb, offset, &udp, sizeof(udp)) ||
-            bpf_ntohs(udp.len) != length)
-            return SFUNNEL_NOT_CARRIER;
-        flow->sport = bpf_ntohs(udp.source);
-        flow->dport = bpf_ntohs(udp.dest);
+        }
     }
+    if (transport == IPPROTO_TCP ? !fits_tcp(inner, length)
+                                 : bpf_ntohs(inner->start.udp.length) != length)
+        return SFUNNEL_NOT_CARRIER;
+
+    inner->flow = packet->flow;
+    inner->flow.transport = transport;
+    inner->flow.sport = bpf_ntohs(inner->start.source);
+    inner->flow.dport = bpf_ntohs(inner->start.dest);
     return GO_ON;
 }
 
-static __noinline int pop_carrier(struct packet *packet, __u32 inner) {
+/* Both are read, or the verifier would meet a pointer whose offset depends on a variable. */
+static __always_inline __u16 checksum_in(const struct l4_start *start, __u8 transport) {
+    __u16 tcp = start->tcp.checksum, udp = start->udp.checksum;
+
+    barrier_var(tcp);
+    barrier_var(udp);
+    return transport == IPPROTO_TCP ? tcp : udp;
+}
+
+/*
+ * Finds the inner checksum with the addresses that the packet has now, behind any NAT. A seed, left
+ * by a sender that does not complete it, is moved by the helper that knows it.
+ */
+static __always_inline int restore_inner_checksum(struct packet *packet, const struct inner *inner,
+                                                  __u32 size) {
+    __u8 transport = inner->flow.transport;
+    __u32 addresses = sum_addresses(&packet->flow);
+    __u32 pseudo = sum_pseudo(transport, packet->l4_length - size);
+    __u32 offset = packet->l4_offset + size;
+
+    packet->l4_checksum = checksum_in(&inner->start, transport);
+    packet->settled_checksum = packet->l4_checksum;
+    if (transport == IPPROTO_UDP && packet->l4_checksum == 0)
+        return 0;
+    if (!may_be_seed(packet->l4_checksum, pseudo)) {
+        packet->settled_checksum = moved_checksum(packet->l4_checksum, transport, addresses);
+        return 0;
+    }
+    if (adjust_l4_checksum(packet->skb, offset, transport, addresses) ||
+        read_header(packet->skb, offset + checksum_place(transport), &packet->l4_checksum,
+                    sizeof(packet->l4_checksum)))
+        return -1;
+    packet->settled_checksum = packet->l4_checksum;
+    return 0;
+}
+
+/* Takes the carrier off. GO_ON where all went well. */
+static __noinline int pop_carrier(struct packet *packet, const struct inner *inner) {
     struct __sk_buff *skb = packet->skb;
     __u32 size = carrier_size(packet->flow.transport);
+    __u8 transport = inner->flow.transport;
+    struct ip_middle ip;
 
-    if (skb->gso_size)
-        return SFUNNEL_NO_SEGMENTER;
-    /* The addresses that count are those of now, behind any NAT. */
-    if (adjust_l4_checksum(skb, packet->l4_offset + size, inner, sum_addresses(&packet->flow)))
+    if (restore_inner_checksum(packet, inner, size))
         return SFUNNEL_FAILED;
     if (packet->options_length && options_behind_carrier(skb, packet->options_length, size))
         return SFUNNEL_FAILED;
     if (bpf_skb_adjust_room(skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
         return SFUNNEL_FAILED;
-    if (rewrite_ip(packet, inner, packet->ip_length - size))
-        return SFUNNEL_FAILED;
-    return GO_ON;
-}
-
-/* A funnel rule has matched. */
-static __noinline int funnel(struct packet *packet, const struct sfunnel_rule *rule) {
-    struct carrier carrier = {
-        .sport = carrier_source_port(rule, &packet->flow),
-        .dport = rule->carrier_dport,
-        .transport = rule->other_transport,
-    };
-    int outcome = push_carrier(packet, &carrier);
-
-    if (outcome != GO_ON)
-        return outcome;
-    remember_funneled(packet, &carrier);
-    return SFUNNEL_FUNNELED;
-}
-
-/* An unfunnel rule has matched the carrier, if it is one. */
-static __noinline int unfunnel(struct packet *packet, const struct sfunnel_rule *rule) {
-    struct carrier carrier = {
-        .sport = packet->flow.sport,
-        .dport = packet->flow.dport,
-        .transport = packet->flow.transport,
-    };
-    __u32 offset = packet->l4_offset + carrier_size(carrier.transport);
-    struct inner inner;
-    __u16 port;
-    int outcome;
-
-    if (carrier.transport == IPPROTO_TCP && !has_carrier_fields(packet))
-        return SFUNNEL_NOT_CARRIER;
-    outcome = find_inner(packet, rule->other_transport, &inner);
-    if (outcome != GO_ON)
-        return outcome;
-    if (!port_matches(&rule->allow, inner.flow.dport))
-        return SFUNNEL_NOT_ALLOWED;
-
-    port = remember_unfunneled(packet, &inner.flow, &carrier, inner.begins);
-    if (port == 0)
-        return SFUNNEL_NO_FREE_PORT;
-    if (port != inner.flow.sport && rewrite_port(packet->skb, offset, inner.flow.transport,
-                                                 PORT_SOURCE, (__u32)inner.flow.sport << 16 | port))
-        return SFUNNEL_FAILED;
-    outcome = pop_carrier(packet, inner.flow.transport);
-    return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
-}
-
-/* No rule has matched, but this may be the answer to a flow that came funneled. */
-static __noinline int funnel_reply(struct packet *packet) {
-    struct sfunnel_reply *reply = find_reply_to_funnel(packet);
-    struct carrier carrier;
-    __u16 port = packet->flow.dport;
-    int outcome;
-
-    if (!reply)
-        return SFUNNEL_NO_MATCH;
-    carrier.sport = reply->carrier_sport;
-    carrier.dport = reply->carrier_dport;
-    carrier.transport = reply->carrier_transport;
-    if (reply->port != port && rewrite_port(packet->skb, packet->l4_offset, packet->flow.transport,
-                                            PORT_DESTINATION, (__u32)port << 16 | reply->port))
-        return SFUNNEL_FAILED;
-    outcome = push_carrier(packet, &carrier);
-    return outcome == GO_ON ? SFUNNEL_REPLY_FUNNELED : outcome;
-}
-
-/* Nor this; but it may bring the answer to a flow that left funneled. */
-static __noinline int unfunnel_reply(struct packet *packet, __u32 replies) {
-    struct inner inner;
-    int outcome;
-
-    if (packet->flow.transport == IPPROTO_TCP) {
-        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(packet))
-            return SFUNNEL_NO_MATCH;
-    } else if (!(replies & SFUNNEL_REPLY_IN_UDP)) {
-        return SFUNNEL_NO_MATCH;
-    }
-
-    /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
-    if (find_inner(packet, IPPROTO_UDP, &inner) != GO_ON ||
-        !is_reply_to_unfunnel(packet, &inner.flow)) {
-        if (find_inner(packet, IPPROTO_TCP, &inner) != GO_ON ||
-            !is_reply_to_unfunnel(packet, &inner.flow))
-            return SFUNNEL_NO_MATCH;
-    }
-    outcome = pop_carrier(packet, inner.flow.transport);
-    return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;
+    ip = changed_ip(&packet->ip, transport, packet->ip_length - size);
+    packet->is_plain = inner->is_plain;
+    return write_headers(packet, &ip, NULL, 0, transport, 0);
 }
 
 #endif

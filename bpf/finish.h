@@ -11,6 +11,7 @@
 #include "count.h"
 #include "maps.h"
 #include "parse.h"
+#include "segment.h"
 #include "trace.h"
 
 /*
@@ -36,9 +37,8 @@ static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
 static __always_inline int finish(struct packet *packet, enum sfunnel_outcome outcome) {
     struct __sk_buff *skb = packet->skb;
 
-    count(&outcome_counters, packet->direction * SFUNNEL_OUTCOMES + outcome, packet->frame_length);
-    if (skb->cb[SFUNNEL_TRACE_MAGIC_SLOT_0] == SFUNNEL_TRACE_MAGIC_0 &&
-        skb->cb[SFUNNEL_TRACE_MAGIC_SLOT_1] == SFUNNEL_TRACE_MAGIC_1) {
+    count_outcome(packet->direction * SFUNNEL_OUTCOMES + outcome, packet->frame_length);
+    if (is_test_run(skb)) {
         skb->cb[SFUNNEL_TRACE_OUTCOME_SLOT] = outcome;
         skb->cb[SFUNNEL_TRACE_RULE_SLOT] = packet->rule_index;
     }

@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "cache.h"
 #include "count.h"
 #include "hash.h"
 #include "loop.h"
@@ -88,20 +89,16 @@ static __always_inline void set_carrier(struct sfunnel_reply *reply,
     reply->carrier_transport = carrier->transport;
 }
 
-static __always_inline void count_flow(enum sfunnel_flow_event event) {
-    count(&flow_counters, event, 0);
-}
-
 static __always_inline void add_reply(const struct sfunnel_reply_key *key, __u16 port,
                                       const struct carrier *carrier) {
     struct sfunnel_reply reply = {.last_seen = coarse_clock(), .port = port};
 
     set_carrier(&reply, carrier);
     if (bpf_map_update_elem(&replies, key, &reply, BPF_ANY)) {
-        count_flow(SFUNNEL_FLOW_NOT_ADDED);
+        count_event(SFUNNEL_FLOW_NOT_ADDED);
         return;
     }
-    count_flow(SFUNNEL_FLOW_ADDED);
+    count_event(SFUNNEL_FLOW_ADDED);
     /* What was never looked up is evicted first, and the reply to this is still to come. */
     bpf_map_lookup_elem(&replies, key);
 }
@@ -118,7 +115,7 @@ static __noinline void remember_funneled(const struct packet *packet,
         add_reply(&key, packet->flow.sport, carrier);
     } else if (!same_carrier(known, carrier)) {
         set_carrier(known, carrier);
-        count_flow(SFUNNEL_FLOW_MOVED);
+        count_event(SFUNNEL_FLOW_MOVED);
     }
 }
 
@@ -151,7 +148,7 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
         return 0;
     key->dport = free;
     add_reply(key, inner->sport, carrier);
-    count_flow(SFUNNEL_FLOW_REMAPPED);
+    count_event(SFUNNEL_FLOW_REMAPPED);
     return free;
 }
 
@@ -192,7 +189,7 @@ static __noinline __u16 remember_unfunneled(const struct packet *packet,
     set_carrier(known, carrier);
     known->port = inner->sport;
     known->last_seen = now;
-    count_flow(SFUNNEL_FLOW_MOVED);
+    count_event(SFUNNEL_FLOW_MOVED);
     return inner->sport;
 }
 
@@ -206,8 +203,10 @@ static __noinline void forget_unfunneled(const struct packet *packet) {
 
     key_of_replies(&key, packet, &packet->flow, false);
     /* Looked up first: a delete takes a lock, and this is every packet that is not ours. */
-    if (bpf_map_lookup_elem(&replies, &key) && bpf_map_delete_elem(&replies, &key) == 0)
-        count_flow(SFUNNEL_FLOW_DIRECT);
+    if (bpf_map_lookup_elem(&replies, &key) && bpf_map_delete_elem(&replies, &key) == 0) {
+        __sync_fetch_and_add(&entries_forgotten, 1);
+        count_event(SFUNNEL_FLOW_DIRECT);
+    }
 }
 
 /* Service side: the carrier under which this reply has to go, if it is one. */

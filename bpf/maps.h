@@ -50,7 +50,7 @@ struct rule_list {
 
 /*
  * Index: slot * SFUNNEL_DIRECTIONS + direction. A replace fills the slot that is not in
- * force, then flips control.active_slot: one store changes both directions. The last place is
+ * force, then counts control.generation up: one store changes both directions. The last place is
  * never read: a write to it makes the kernel wait for all programs that still run (that is what
  * an update of a map of maps does since 4.20), after which the old rules' sets may go.
  */
@@ -108,6 +108,15 @@ struct {
     __type(value, struct sfunnel_counter);
 } flow_counters SEC(".maps");
 
+/* Written by user space, which alone can ask for routes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, SFUNNEL_MAX_ROUTES);
+    __type(key, struct sfunnel_route_key);
+    __type(value, __u32);
+} route_mtus SEC(".maps");
+
 /* Written and read by user space alone; it tells later processes whose program this is. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -126,7 +135,7 @@ struct text {
 
 /*
  * The rules of each slot as text, with their counters, for people and later processes; no
- * packet looks at it. It changes with control.active_slot, as the rules do.
+ * packet looks at it. It changes with control.generation, as the rules do.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);

@@ -14,33 +14,84 @@
 
 #include "abi.h"
 
+#define IP_DONT_FRAGMENT 0x4000
 #define IP_FRAGMENT_MASK 0x3fff /* MF and the offset */
 #define IP_MAX_LENGTH 65535
 
 /* What a step returns when the packet's life goes on; no packet ends with it. */
 #define GO_ON SFUNNEL_OUTCOMES
 
+/* The part of an IPv4 header that changes: from the length to the checksum. */
+struct ip_middle {
+    __u16 total_length;
+    __u16 id;
+    __u16 fragment;
+    __u8 ttl;
+    __u8 protocol;
+    __u16 checksum;
+};
+
+#define IP_MIDDLE offsetof(struct iphdr, tot_len)
+
 struct packet {
     struct __sk_buff *skb;
     __u32 direction;
     __u32 frame_length; /* as it came */
-    __u32 ip_length;    /* total length of the IP header: header and all behind it */
+    __u32 ip_length;    /* of the IP header and all behind it */
     __u32 options_length;
     __u32 l4_offset;  /* from the start of the frame */
     __u32 l4_length;  /* header and payload, without padding behind the IP length */
     __u32 rule_index; /* index + 1 of the rule that matched; 0: none */
+    struct ip_middle ip;
+    __u16 l4_checksum;      /* as it lies in the header */
+    __u16 settled_checksum; /* what it will be under a carrier, or without it */
+    __u8 tcp_flags;
+    bool is_plain;    /* no IP options, and the headers lie in the linear part */
+    bool is_returned; /* a segment that has come back from the segmenter */
     struct sfunnel_flow flow;
 };
 
 /*
- * Copies a header from wherever its bytes lie; 0 if they are all there. Packets are read and
- * written by helpers alone, not through pointers: without CAP_PERFMON the verifier takes no packet
- * pointer with a variable offset, and a program that writes through one makes the kernel copy the
- * head of every cloned packet that passes, such as all local TCP, also where no rule matches.
+ * Without CAP_PERFMON the verifier takes no packet pointer with a variable offset. So the headers
+ * of nearly all packets, which lie at the same place, are read and written through pointers, and
+ * those that lie elsewhere (behind IP options, outside the linear part) by helpers, which take
+ * several times as long.
  */
+#define PLAIN_L4_OFFSET (ETH_HLEN + sizeof(struct iphdr))
+
+/* Copies a header from wherever its bytes lie; 0 if they are all there. */
 static __always_inline int read_header(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
     return bpf_skb_load_bytes(skb, offset, to, size);
 }
+
+/* The first bytes of an L4 header, as far as they matter here. */
+struct l4_start {
+    __u16 source;
+    __u16 dest;
+    union {
+        struct {
+            __u16 length;
+            __u16 checksum;
+        } udp;
+        struct {
+            __u32 seq;
+            __u32 ack;
+            __u8 offset; /* in words, in the upper half */
+            __u8 flags;
+            __u16 window;
+            __u16 checksum;
+            __u16 urgent;
+        } tcp;
+    };
+};
+
+/* Where a TCP header says how long it is. */
+#define TCP_OFFSET_BYTE 12
+
+#define UDP_START sizeof(struct udphdr)
+#define TCP_FLAG_FIN 0x01
+#define TCP_FLAG_SYN 0x02
+#define TCP_FLAG_ACK 0x10
 
 static __always_inline void map_ipv4(__u32 *mapped, __u32 address) {
     mapped[0] = 0;
@@ -49,25 +100,67 @@ static __always_inline void map_ipv4(__u32 *mapped, __u32 address) {
     mapped[3] = address;
 }
 
-static __always_inline enum sfunnel_outcome parse_ports(struct packet *packet) {
-    struct sfunnel_flow *flow = &packet->flow;
-    /* The header of TCP begins with the same ports; its length is in another place. */
-    struct udphdr udp;
+/* Reads what the packet's L4 header begins with. */
+static __always_inline bool read_l4_start(struct packet *packet, struct l4_start *start) {
+    bool is_tcp = packet->flow.transport == IPPROTO_TCP;
+    void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
 
-    if (packet->l4_length < sizeof(udp) ||
-        (flow->transport == IPPROTO_TCP && packet->l4_length < sizeof(struct tcphdr)))
+    if (packet->l4_length < (is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
+        return false;
+    packet->is_plain =
+        packet->options_length == 0 && data + PLAIN_L4_OFFSET + sizeof(*start) <= end;
+    if (packet->is_plain) {
+        *start = *(struct l4_start *)(data + PLAIN_L4_OFFSET);
+        return true;
+    }
+    __builtin_memset(start, 0, sizeof(*start));
+    if (is_tcp)
+        return !read_header(packet->skb, packet->l4_offset, start, sizeof(*start));
+    return !read_header(packet->skb, packet->l4_offset, start, UDP_START);
+}
+
+static __always_inline int parse_l4(struct packet *packet) {
+    struct sfunnel_flow *flow = &packet->flow;
+    struct l4_start start;
+
+    if (!read_l4_start(packet, &start))
         return SFUNNEL_MALFORMED;
-    if (read_header(packet->skb, packet->l4_offset, &udp, sizeof(udp)))
+    flow->sport = bpf_ntohs(start.source);
+    flow->dport = bpf_ntohs(start.dest);
+    if (flow->transport == IPPROTO_TCP) {
+        packet->l4_checksum = start.tcp.checksum;
+        packet->tcp_flags = start.tcp.flags;
+        return GO_ON;
+    }
+    packet->l4_checksum = start.udp.checksum;
+    /*
+     * Bytes behind the UDP length are in no checksum; nobody sends them on purpose. In a
+     * super-packet the length may be that of one segment.
+     */
+    if (bpf_ntohs(start.udp.length) != packet->l4_length && !packet->skb->gso_size)
         return SFUNNEL_MALFORMED;
-    /* Bytes behind the UDP length are in no checksum; nobody sends them on purpose. */
-    if (flow->transport == IPPROTO_UDP && bpf_ntohs(udp.len) != packet->l4_length)
-        return SFUNNEL_MALFORMED;
-    flow->sport = bpf_ntohs(udp.source);
-    flow->dport = bpf_ntohs(udp.dest);
     return GO_ON;
 }
 
-static __noinline int parse(struct packet *packet) {
+static __always_inline bool read_ip(struct __sk_buff *skb, struct iphdr *ip) {
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+    if (data + ETH_HLEN + sizeof(*ip) <= end) {
+        *ip = *(struct iphdr *)(data + ETH_HLEN);
+        return true;
+    }
+    return !read_header(skb, ETH_HLEN, ip, sizeof(*ip));
+}
+
+/* BIG TCP: a super-packet of more than 64 KiB has 0 for its length. */
+static __always_inline __u32 ip_length_of(const struct __sk_buff *skb, const struct iphdr *ip) {
+    if (ip->tot_len == 0 && skb->gso_size)
+        return skb->len - ETH_HLEN;
+    return bpf_ntohs(ip->tot_len);
+}
+
+/* GO_ON: packet->flow has a transport, which may be ICMP, whose header is not looked at here. */
+static __always_inline int parse(struct packet *packet) {
     struct __sk_buff *skb = packet->skb;
     struct sfunnel_flow *flow = &packet->flow;
     __u32 header_length;
@@ -76,27 +169,35 @@ static __noinline int parse(struct packet *packet) {
     if (skb->protocol != bpf_htons(ETH_P_IP))
         return SFUNNEL_NOT_IPV4;
 
-    if (read_header(skb, ETH_HLEN, &ip, sizeof(ip)))
+    if (!read_ip(skb, &ip))
         return SFUNNEL_MALFORMED;
     header_length = ip.ihl * 4;
-    packet->ip_length = bpf_ntohs(ip.tot_len);
+    packet->ip_length = ip_length_of(skb, &ip);
     if (ip.version != 4 || header_length < sizeof(ip) || packet->ip_length < header_length ||
         ETH_HLEN + packet->ip_length > skb->len)
         return SFUNNEL_MALFORMED;
 
-    if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP)
+    if (ip.protocol != IPPROTO_TCP && ip.protocol != IPPROTO_UDP && ip.protocol != IPPROTO_ICMP)
         return SFUNNEL_NOT_TCP_UDP;
     if (ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
-        return SFUNNEL_FRAGMENT;
+        return ip.protocol == IPPROTO_ICMP ? SFUNNEL_NOT_TCP_UDP : SFUNNEL_FRAGMENT;
 
     map_ipv4(flow->saddr, ip.saddr);
     map_ipv4(flow->daddr, ip.daddr);
     flow->family = SFUNNEL_IPV4;
     flow->transport = ip.protocol;
+    packet->ip.total_length = ip.tot_len;
+    packet->ip.id = ip.id;
+    packet->ip.fragment = ip.frag_off;
+    packet->ip.ttl = ip.ttl;
+    packet->ip.protocol = ip.protocol;
+    packet->ip.checksum = ip.check;
     packet->options_length = header_length - sizeof(ip);
     packet->l4_offset = ETH_HLEN + header_length;
     packet->l4_length = packet->ip_length - header_length;
-    return parse_ports(packet);
+    if (ip.protocol == IPPROTO_ICMP)
+        return GO_ON;
+    return parse_l4(packet);
 }
 
 #endif

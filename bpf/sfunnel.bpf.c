@@ -12,22 +12,27 @@
 #include "abi.h"
 #include "maps.h"
 #include "parse.h"
+#include "cache.h"
 #include "classify.h"
 #include "checksum.h"
 #include "flows.h"
-#include "encap.h"
 #include "segment.h"
+#include "mtu.h"
+#include "encap.h"
+#include "icmp.h"
+#include "funnel.h"
 #include "count.h"
 #include "finish.h"
 
 /* No rule has matched: the packet may still belong to a flow that another one has funneled. */
-static __always_inline int follow(struct packet *packet, __u32 replies) {
+static __always_inline int follow(struct packet *packet, struct cached_flow *cached,
+                                  __u32 replies) {
     int outcome = SFUNNEL_NO_MATCH;
 
     if (replies & SFUNNEL_REPLY_TO_FUNNEL)
-        outcome = funnel_reply(packet);
+        outcome = funnel_reply(packet, cached);
     if (outcome == SFUNNEL_NO_MATCH && replies & (SFUNNEL_REPLY_IN_TCP | SFUNNEL_REPLY_IN_UDP))
-        outcome = unfunnel_reply(packet, replies);
+        outcome = unfunnel_reply(packet, cached, replies);
     return outcome;
 }
 
@@ -51,23 +56,57 @@ static __always_inline bool asks_rules(const struct packet *packet,
     return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
 }
 
-static __always_inline int judge(struct packet *packet, const struct sfunnel_control *in_force) {
+static __always_inline __u32 list_in_force(const struct packet *packet, __u32 generation) {
+    return generation % SFUNNEL_SLOTS * SFUNNEL_DIRECTIONS + packet->direction;
+}
+
+/* Asks the rules, and keeps what they say for the packets to come. */
+static __noinline void ask_rules(const struct packet *packet,
+                                 const struct sfunnel_control *in_force,
+                                 struct cached_flow *cached) {
     struct sfunnel_rule *rule = NULL;
     __u32 index = 0;
 
     if (asks_rules(packet, in_force))
-        rule = classify(&packet->flow,
-                        in_force->active_slot * SFUNNEL_DIRECTIONS + packet->direction, &index);
+        rule = classify(&packet->flow, list_in_force(packet, in_force->generation), &index);
+    cached->generation = in_force->generation;
+    cached->rule_index = 0;
+    set_stale(cached);
     if (!rule)
-        return follow(packet, replies_at(in_force, packet->direction));
-    packet->rule_index = index + 1;
-    count(&rule_counters, rule->counter, packet->frame_length);
+        return;
+    cached->rule_index = index + 1;
+    cached->counter = rule->counter;
+    cached->kind = rule->kind;
+    cached->other_transport = rule->other_transport;
+    cached->carrier_dport = rule->carrier_dport;
+    cached->carrier_sport = carrier_source_port(rule, &packet->flow);
+}
 
-    switch (rule->kind) {
+static __noinline int unfunnel_by_rule(struct packet *packet, struct cached_flow *cached) {
+    __u32 generation = cached->generation, index = cached->rule_index - 1;
+    __u32 list = list_in_force(packet, generation);
+    struct sfunnel_rule *rule = find_rule_at(list, index);
+
+    return rule ? unfunnel(packet, cached, generation, rule) : SFUNNEL_FAILED;
+}
+
+static __always_inline int judge(struct packet *packet, const struct sfunnel_control *in_force) {
+    struct cached_flow *cached = cached_flow_of(packet, &packet->flow, CACHED_PACKET);
+
+    if (!cached)
+        return SFUNNEL_FAILED;
+    if (cached->generation != in_force->generation)
+        ask_rules(packet, in_force, cached);
+    if (!cached->rule_index)
+        return follow(packet, cached, replies_at(in_force, packet->direction));
+    packet->rule_index = cached->rule_index;
+    count_rule(cached->counter, packet->frame_length);
+
+    switch (cached->kind) {
     case SFUNNEL_FUNNEL_ENCAP:
-        return funnel(packet, rule);
+        return funnel(packet, cached);
     case SFUNNEL_UNFUNNEL_DECAP:
-        return unfunnel(packet, rule);
+        return unfunnel_by_rule(packet, cached);
     case SFUNNEL_DROP:
         return SFUNNEL_DROPPED;
     default:
@@ -91,6 +130,8 @@ static __always_inline int live(struct packet *packet) {
     if (!in_force)
         return SFUNNEL_NO_MATCH;
 
+    if (packet->flow.transport == IPPROTO_ICMP)
+        return translate_error(packet);
     outcome = judge(packet, in_force);
     if (is_untouched(outcome) &&
         replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
@@ -101,6 +142,7 @@ static __always_inline int live(struct packet *packet) {
 static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction direction) {
     struct packet packet = {.skb = skb, .direction = direction, .frame_length = skb->len};
 
+    packet.is_returned = take_back(skb);
     return finish(&packet, live(&packet));
 }
 

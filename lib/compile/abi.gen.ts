@@ -27,6 +27,7 @@ export const Limit = {
   MAX_SET_PREFIXES: 1048576,
   MAX_ATTACHMENTS: 1024,
   NAME_LENGTH: 64,
+  MAX_ROUTES: 65536,
   SLOTS: 2,
   GRACE_PLACE: 4,
   DEFAULT_FLOWS: 65536,
@@ -123,7 +124,7 @@ export const layout = {
   control: {
     size: 16,
     fields: {
-      activeSlot: { offset: 0, size: 4 },
+      generation: { offset: 0, size: 4 },
       replies: { offset: 4, size: 8 },
       hasRepliesOnly: { offset: 12, size: 4 },
     },
@@ -187,6 +188,14 @@ export const layout = {
       direction: { offset: 38, size: 1 },
       zero: { offset: 39, size: 1 },
       ifindex: { offset: 40, size: 4 },
+    },
+  },
+  routeKey: {
+    size: 24,
+    fields: {
+      prefixLength: { offset: 0, size: 4 },
+      ifindex: { offset: 4, size: 4 },
+      destination: { offset: 8, size: 16 },
     },
   },
   rule: {

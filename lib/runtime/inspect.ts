@@ -2,7 +2,7 @@
  * What of ours is attached, whoever attached it: found on the hooks of the devices, not in any
  * file, and read from the maps that the programs carry with them.
  */
-import { layout } from "../compile/abi.gen.ts";
+import { Limit, layout } from "../compile/abi.gen.ts";
 import { LITTLE_ENDIAN } from "../compile/record.ts";
 import { binding, isFailure, type NativeFailure } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
@@ -240,7 +240,7 @@ async function readCounters(
 async function textInForce(maps: Maps): Promise<number | undefined> {
   const control = await maps.lookup("control", indexKey(0));
   if (control === undefined) return undefined;
-  const slot = readU32(control, layout.control.fields.activeSlot.offset);
+  const slot = readU32(control, layout.control.fields.generation.offset) % Limit.SLOTS;
   const text = await maps.lookup("sfunnel_text", indexKey(slot));
   return text && readU32(text, 0);
 }

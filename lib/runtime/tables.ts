@@ -88,12 +88,15 @@ function numberKeys(numbers: readonly number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(numbers).buffer);
 }
 
+const LAST_GENERATION = 2 ** 32 - 1;
+
 export class RuleTables {
   readonly #object: NativeObject;
   /** Possible CPUs: a per-CPU value is written for all of them at once. */
   readonly #cpus: number;
   readonly #counters = new Counters(Limit.MAX_COUNTERS);
-  #activeSlot = 0;
+  /** As in bpf/abi.h: its lowest bit is the slot in force, and it is never 0. */
+  #generation: number = Limit.SLOTS;
   /** Hooks at which no rules are asked, as index and direction of the interface. */
   readonly #repliesOnly = new Set<string>();
   #hasRepliesOnly = false;
@@ -174,7 +177,7 @@ export class RuleTables {
     const before = directions.map((direction) => this.#repliesOnly.has(`${ifindex} ${direction}`));
     const put = async (direction: Direction, repliesOnly: boolean) => {
       const place = `${ifindex} ${direction}`;
-      if (this.#repliesOnly.has(place) === repliesOnly) return;
+      if (this.#repliesOnly.has(place) === repliesOnly) return false;
       const key = numberKeys([ifindex, directionIndex(direction)]);
       if (repliesOnly) {
         check(await this.#object.update("replies_only", key, new Uint8Array(4), 1), operation);
@@ -183,20 +186,21 @@ export class RuleTables {
         check(await this.#object.remove("replies_only", key, 1), operation);
         this.#repliesOnly.delete(place);
       }
+      return true;
     };
-    const undo = async () => {
+    /** What CPUs have cached was the answer of other hooks: the same rules get a new generation. */
+    const putAll = async (repliesOnly: (direction: Direction, index: number) => boolean) => {
+      let changed = false;
       for (const [index, direction] of directions.entries()) {
-        await put(direction, before[index] ?? false);
+        changed = (await put(direction, repliesOnly(direction, index))) || changed;
       }
+      if (!changed) return;
+      this.#hasRepliesOnly ||= this.#repliesOnly.size > 0;
+      await this.#writeControl(this.#generation + Limit.SLOTS, operation);
     };
+    const undo = () => putAll((_, index) => before[index] ?? false);
     try {
-      for (const direction of directions) {
-        await put(direction, wanted !== "both" && wanted !== direction);
-      }
-      if (this.#repliesOnly.size > 0 && !this.#hasRepliesOnly) {
-        this.#hasRepliesOnly = true;
-        await this.#writeControl(this.#activeSlot, operation);
-      }
+      await putAll((direction) => wanted !== "both" && wanted !== direction);
     } catch (error) {
       await undo();
       throw error;
@@ -220,7 +224,7 @@ export class RuleTables {
       operation,
     );
     for (const direction of directions) {
-      const place = (1 - this.#activeSlot) * DirectionIndex.DIRECTIONS + directionIndex(direction);
+      const place = this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction);
       const { bytes, count } = encoded[direction];
       check(await object.publish("rulesets", place, bytes, count), operation);
     }
@@ -233,25 +237,30 @@ export class RuleTables {
     operation: string,
   ): Promise<void> {
     const { bytes, count } = encodeRulesetText(lists, counters);
-    const slot = 1 - this.#activeSlot;
-    check(await this.#object.publish("sfunnel_text", slot, bytes, count), operation);
+    check(await this.#object.publish("sfunnel_text", this.#idleSlot, bytes, count), operation);
   }
 
   /** One store puts both new lists in force. */
   async #flip(operation: string): Promise<void> {
-    const slot = 1 - this.#activeSlot;
-    await this.#writeControl(slot, operation);
-    this.#activeSlot = slot;
+    await this.#writeControl(this.#generation + 1, operation);
   }
 
-  async #writeControl(slot: number, operation: string): Promise<void> {
+  get #idleSlot(): number {
+    return (this.#generation + 1) % Limit.SLOTS;
+  }
+
+  /** A new generation also ends what CPUs have cached of the one before. */
+  async #writeControl(generation: number, operation: string): Promise<void> {
+    const next =
+      generation > LAST_GENERATION ? Limit.SLOTS + (generation % Limit.SLOTS) : generation;
     const control = new Uint8Array(layout.control.size);
-    const { activeSlot, replies, hasRepliesOnly } = layout.control.fields;
+    const { generation: inForce, replies, hasRepliesOnly } = layout.control.fields;
     const record = new Record(control, 0);
-    record.set(activeSlot, slot);
+    record.set(inForce, next);
     record.setWords(replies, this.#replies);
     record.set(hasRepliesOnly, Number(this.#hasRepliesOnly));
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
+    this.#generation = next;
   }
 
   /**

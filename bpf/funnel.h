@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What becomes of the packets of a rule, and of the replies to them. */
+#ifndef SFUNNEL_FUNNEL_H
+#define SFUNNEL_FUNNEL_H
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "cache.h"
+#include "classify.h"
+#include "encap.h"
+#include "flows.h"
+#include "hash.h"
+#include "icmp.h"
+#include "mtu.h"
+#include "parse.h"
+#include "segment.h"
+
+static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
+                                                 const struct sfunnel_flow *flow) {
+    __u64 span;
+
+    switch (rule->carrier_sport_kind) {
+    case SFUNNEL_SPORT_KEEP:
+        return flow->sport;
+    case SFUNNEL_SPORT_HASH:
+        span = (__u32)rule->carrier_sport_last - rule->carrier_sport_first + 1;
+        return rule->carrier_sport_first + (span * flow_hash(flow) >> 32);
+    default:
+        return rule->carrier_sport_first;
+    }
+}
+
+/* Reads the checksum again after something else was changed in the packet. */
+static __noinline int read_checksum_again(struct packet *packet) {
+    return read_header(packet->skb, packet->l4_offset + checksum_place(packet->flow.transport),
+                       &packet->l4_checksum, sizeof(packet->l4_checksum));
+}
+
+/* A packet is about to get a carrier: GO_ON if nothing is in the way. */
+static __always_inline int make_way(struct packet *packet, struct cached_flow *cached, __u32 size) {
+    if (!is_fresh(cached))
+        cached->mtu = way_mtu(packet);
+    if (exceeds_mtu(packet, cached->mtu, size))
+        return report_too_big(packet, cached->mtu - size);
+    if (needs_segmenter(packet, cached)) {
+        int outcome = send_to_segmenter(packet, cached);
+
+        if (outcome != GO_ON)
+            return outcome;
+    }
+    if (packet->ip_length + size > IP_MAX_LENGTH)
+        return SFUNNEL_TOO_BIG;
+    if (packet->flow.transport == IPPROTO_TCP && packet->tcp_flags & TCP_FLAG_SYN &&
+        (clamp_mss(packet->skb, packet->l4_offset, mss_limit(cached->mtu, size)) ||
+         read_checksum_again(packet)))
+        return SFUNNEL_FAILED;
+    return GO_ON;
+}
+
+/* A funnel rule has matched. */
+static __noinline int funnel(struct packet *packet, struct cached_flow *cached) {
+    struct carrier carrier = {
+        .sport = cached->carrier_sport,
+        .dport = cached->carrier_dport,
+        .transport = cached->other_transport,
+    };
+    int outcome = make_way(packet, cached, carrier_size(carrier.transport));
+
+    if (outcome == GO_ON)
+        outcome = push_carrier(packet, &carrier);
+    if (outcome != GO_ON)
+        return outcome;
+    if (!is_fresh(cached)) {
+        remember_funneled(packet, &carrier);
+        set_fresh(cached);
+    }
+    return SFUNNEL_FUNNELED;
+}
+
+/*
+ * The carrier is off as soon as the pod may see the flow: what is allowed, and under which port.
+ * The answer is kept beside the carrier that it was given for.
+ */
+static __noinline int admit(const struct packet *packet, const struct inner *inner,
+                            struct cached_flow *cached, const struct sfunnel_rule *rule) {
+    struct carrier carrier = {
+        .sport = packet->flow.sport,
+        .dport = packet->flow.dport,
+        .transport = packet->flow.transport,
+    };
+    bool begins = inner->flow.transport == IPPROTO_TCP &&
+                  (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+    __u16 port;
+
+    if (!port_matches(&rule->allow, inner->flow.dport))
+        return SFUNNEL_NOT_ALLOWED;
+    port = remember_unfunneled(packet, &inner->flow, &carrier, begins);
+    if (port == 0)
+        return SFUNNEL_NO_FREE_PORT;
+    cached->generation = NO_GENERATION;
+    cached->carrier_sport = carrier.sport;
+    cached->carrier_dport = carrier.dport;
+    cached->other_transport = carrier.transport;
+    cached->rule_index = packet->rule_index;
+    cached->port = port;
+    cached->mtu = way_mtu(packet);
+    set_fresh(cached);
+    return GO_ON;
+}
+
+/* Is this the answer for this carrier, this rule, and a flow that goes on? */
+static __always_inline bool is_admitted(const struct packet *packet, const struct inner *inner,
+                                        const struct cached_flow *cached, __u32 generation) {
+    return cached->generation == generation && cached->rule_index == packet->rule_index &&
+           cached->carrier_sport == packet->flow.sport &&
+           cached->carrier_dport == packet->flow.dport &&
+           cached->other_transport == packet->flow.transport && is_fresh(cached) &&
+           !(inner->flow.transport == IPPROTO_TCP && inner->start.tcp.flags & TCP_FLAG_SYN);
+}
+
+/* Lowers the MSS in a SYN under a carrier; the inner checksum is then another one. */
+static __always_inline int clamp_inner_mss(struct packet *packet, struct inner *inner, __u32 mtu) {
+    __u32 size = carrier_size(packet->flow.transport), offset = packet->l4_offset + size;
+
+    if (inner->flow.transport != IPPROTO_TCP || !(inner->start.tcp.flags & TCP_FLAG_SYN))
+        return 0;
+    if (clamp_mss(packet->skb, offset, mss_limit(mtu, size)))
+        return -1;
+    return read_header(packet->skb, offset, &inner->start, sizeof(inner->start));
+}
+
+/* Shows the pod another client port than the client has. */
+static __always_inline int show_port(struct packet *packet, struct inner *inner, __u16 port) {
+    __u32 offset = packet->l4_offset + carrier_size(packet->flow.transport);
+
+    if (port == inner->flow.sport)
+        return 0;
+    if (rewrite_port(packet->skb, offset, inner->flow.transport, PORT_SOURCE,
+                     (__u32)inner->flow.sport << 16 | port))
+        return -1;
+    if (inner->flow.transport == IPPROTO_TCP)
+        return read_header(packet->skb, offset, &inner->start, sizeof(inner->start));
+    return read_header(packet->skb, offset, &inner->start, UDP_START);
+}
+
+/* An unfunnel rule has matched the carrier, if it is one. */
+static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached, __u32 generation,
+                               const struct sfunnel_rule *rule) {
+    struct cached_flow *known;
+    struct inner inner;
+    int outcome;
+
+    if (packet->flow.transport == IPPROTO_TCP && !has_carrier_fields(packet))
+        return SFUNNEL_NOT_CARRIER;
+    outcome = find_inner(packet, cached->other_transport, &inner);
+    if (outcome != GO_ON)
+        return outcome;
+    if (needs_segmenter(packet, cached)) {
+        outcome = send_to_segmenter(packet, cached);
+        if (outcome != GO_ON)
+            return outcome;
+    }
+
+    known = cached_flow_of(packet, &inner.flow, CACHED_INNER);
+    if (!known)
+        return SFUNNEL_FAILED;
+    if (!is_admitted(packet, &inner, known, generation)) {
+        outcome = admit(packet, &inner, known, rule);
+        if (outcome != GO_ON)
+            return outcome;
+        known->generation = generation;
+    }
+    if (show_port(packet, &inner, known->port) || clamp_inner_mss(packet, &inner, known->mtu))
+        return SFUNNEL_FAILED;
+    outcome = pop_carrier(packet, &inner);
+    return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
+}
+
+/* No rule has matched, but this may be the answer to a flow that came funneled. */
+static __noinline int funnel_reply(struct packet *packet, struct cached_flow *cached) {
+    struct sfunnel_reply *reply = find_reply_to_funnel(packet);
+    struct carrier carrier;
+    __u16 port = packet->flow.dport;
+    int outcome;
+
+    if (!reply)
+        return SFUNNEL_NO_MATCH;
+    carrier.sport = reply->carrier_sport;
+    carrier.dport = reply->carrier_dport;
+    carrier.transport = reply->carrier_transport;
+    port = reply->port;
+    outcome = make_way(packet, cached, carrier_size(carrier.transport));
+    if (outcome != GO_ON)
+        return outcome;
+    if (port != packet->flow.dport &&
+        (rewrite_port(packet->skb, packet->l4_offset, packet->flow.transport, PORT_DESTINATION,
+                      (__u32)packet->flow.dport << 16 | port) ||
+         read_checksum_again(packet)))
+        return SFUNNEL_FAILED;
+    outcome = push_carrier(packet, &carrier);
+    if (outcome != GO_ON)
+        return outcome;
+    if (!is_fresh(cached))
+        set_fresh(cached);
+    return SFUNNEL_REPLY_FUNNELED;
+}
+
+/* Nor this; but it may bring the answer to a flow that left funneled. */
+static __noinline int unfunnel_reply(struct packet *packet, struct cached_flow *cached,
+                                     __u32 replies) {
+    struct inner inner;
+    int outcome;
+
+    if (packet->flow.transport == IPPROTO_TCP) {
+        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(packet))
+            return SFUNNEL_NO_MATCH;
+    } else if (!(replies & SFUNNEL_REPLY_IN_UDP)) {
+        return SFUNNEL_NO_MATCH;
+    }
+
+    /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
+    if (find_inner(packet, IPPROTO_UDP, &inner) != GO_ON ||
+        !is_reply_to_unfunnel(packet, &inner.flow)) {
+        if (find_inner(packet, IPPROTO_TCP, &inner) != GO_ON ||
+            !is_reply_to_unfunnel(packet, &inner.flow))
+            return SFUNNEL_NO_MATCH;
+    }
+    if (needs_segmenter(packet, cached)) {
+        outcome = send_to_segmenter(packet, cached);
+        if (outcome != GO_ON)
+            return outcome;
+    }
+    if (clamp_inner_mss(packet, &inner, way_mtu(packet)))
+        return SFUNNEL_FAILED;
+    outcome = pop_carrier(packet, &inner);
+    return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;
+}
+
+#endif

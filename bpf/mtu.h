@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Room for the carrier: what would not fit is not to be sent in the first place (MSS), or its
+ * sender is told (path MTU discovery), or it is at least counted.
+ */
+#ifndef SFUNNEL_MTU_H
+#define SFUNNEL_MTU_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "cache.h"
+#include "checksum.h"
+#include "count.h"
+#include "flows.h"
+#include "loop.h"
+#include "maps.h"
+#include "parse.h"
+
+#define LONGEST_TCP_OPTIONS 40
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+#define TCP_OPTION_MSS 2
+#define TCP_OPTION_MSS_LENGTH 4
+
+/* The MTU of a route over this device to the peer, where the user has set one. */
+static __noinline __u32 route_mtu(const struct packet *packet) {
+    struct sfunnel_route_key key = {.prefix_length = 32 + 128};
+    __u32 *mtu;
+
+    key.ifindex = packet->skb->ifindex;
+    if (packet->direction == SFUNNEL_EGRESS)
+        __builtin_memcpy(key.destination, packet->flow.daddr, sizeof(key.destination));
+    else
+        __builtin_memcpy(key.destination, packet->flow.saddr, sizeof(key.destination));
+    mtu = bpf_map_lookup_elem(&route_mtus, &key);
+    return mtu && *mtu ? *mtu : IP_MAX_LENGTH;
+}
+
+/*
+ * What fits on the way over this device, in bytes of an IP packet. bpf_check_mtu came with 5.12,
+ * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
+ * make too large a packet, on 5.12 to 5.16 it is lost behind us.
+ */
+static __noinline __u32 way_mtu(const struct packet *packet) {
+    __u32 device = 0, route;
+
+    if (HAS_LOOP_HELPER)
+        bpf_check_mtu(packet->skb, 0, &device, 0, 0);
+    if (device == 0)
+        device = IP_MAX_LENGTH;
+    route = route_mtu(packet);
+    return route < device ? route : device;
+}
+
+/* The length of the packet, or of its segments. */
+static __always_inline __u32 segment_length(const struct packet *packet) {
+    __u32 header_length = sizeof(struct udphdr);
+    __u8 tcp_offset;
+
+    if (!packet->skb->gso_size)
+        return packet->ip_length;
+    if (packet->flow.transport == IPPROTO_TCP) {
+        if (read_header(packet->skb, packet->l4_offset + TCP_OFFSET_BYTE, &tcp_offset,
+                        sizeof(tcp_offset)))
+            return packet->ip_length;
+        header_length = tcp_offset >> 4 << 2;
+    }
+    return packet->l4_offset - ETH_HLEN + header_length + packet->skb->gso_size;
+}
+
+/* With a carrier of this size, does it exceed what the way takes? */
+static __always_inline bool exceeds_mtu(const struct packet *packet, __u32 mtu, __u32 size) {
+    return packet->direction == SFUNNEL_EGRESS && segment_length(packet) + size > mtu;
+}
+
+/*
+ * One option of a TCP header: gives the place of the next one, 0 where there is none, or the
+ * place of the MSS, negative. What is no place stays as it is. Global, so that the verifier looks
+ * at it once and not once a round.
+ */
+__noinline int step_over_option(struct __sk_buff *skb, int place, int end) {
+    __u8 option[2];
+
+    if (place <= 0)
+        return place;
+    if (place + 2 > end || read_header(skb, place, option, sizeof(option)) ||
+        option[0] == TCP_OPTION_END)
+        return 0;
+    if (option[0] == TCP_OPTION_NOP)
+        return place + 1;
+    if (option[0] != TCP_OPTION_MSS)
+        return option[1] < 2 ? 0 : place + option[1];
+    if (option[1] != TCP_OPTION_MSS_LENGTH || place + TCP_OPTION_MSS_LENGTH > end)
+        return 0;
+    return -(place + 2);
+}
+
+/* Where the MSS of a SYN lies, from the start of the frame; 0 if it has none. */
+static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset) {
+    int place = tcp_offset + sizeof(struct tcphdr), end;
+    __u8 length;
+
+    if (read_header(skb, tcp_offset + TCP_OFFSET_BYTE, &length, sizeof(length)))
+        return 0;
+    end = tcp_offset + (length >> 4 << 2);
+    /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate. */
+#pragma unroll
+    for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
+        place = step_over_option(skb, place, end);
+    return place < 0 ? -place : 0;
+}
+
+/*
+ * Lowers the MSS that a SYN (or SYN-ACK) advertises, so that what its receiver sends has room for
+ * a carrier. The checksum helper leaves a seed alone, which is right: the option is payload to it.
+ */
+static __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 limit) {
+    __u32 place = find_mss(skb, tcp_offset);
+    __u16 advertised, lowered = bpf_htons(limit), from, to;
+
+    if (place == 0 || read_header(skb, place, &advertised, sizeof(advertised)))
+        return 0;
+    if (bpf_ntohs(advertised) <= limit)
+        return 0;
+    from = advertised;
+    to = lowered;
+    /* In a sum, a value at an odd offset counts with its bytes swapped. */
+    if ((place - tcp_offset) & 1) {
+        from = __builtin_bswap16(from);
+        to = __builtin_bswap16(to);
+    }
+    if (bpf_l4_csum_replace(skb, tcp_offset + offsetof(struct tcphdr, check), from, to,
+                            sizeof(to)) ||
+        bpf_skb_store_bytes(skb, place, &lowered, sizeof(lowered), 0))
+        return -1;
+    count_event(SFUNNEL_FLOW_MSS_CLAMPED);
+    return 0;
+}
+
+/* What is left of an MTU for the payload of TCP under a carrier of this size. */
+static __always_inline __u32 mss_limit(__u32 mtu, __u32 carrier_size) {
+    __u32 headers = sizeof(struct iphdr) + sizeof(struct tcphdr) + carrier_size;
+
+    if (mtu > IP_MAX_LENGTH)
+        mtu = IP_MAX_LENGTH;
+    return mtu > headers ? mtu - headers : 1;
+}
+
+#endif
