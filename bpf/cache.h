@@ -14,7 +14,8 @@
 #include "abi.h"
 #include "parse.h"
 
-#define CACHED_FLOWS 512 /* of one CPU; a power of two */
+#define CACHED_FLOW_BITS 9
+#define CACHED_FLOWS (1 << CACHED_FLOW_BITS) /* of one CPU */
 
 /* 64 to 640 ms, as the kernel was built. */
 #define REFRESH_JIFFIES 64
@@ -28,12 +29,9 @@ enum cached_role {
     CACHED_INNER = 2,  /* under a carrier */
 };
 
-/* Which flow this is about: compared as one piece. */
 struct cached_key {
-    struct sfunnel_flow flow;
-    __u32 ifindex;
-    __u16 direction;
-    __u16 role;
+    flow_word flow[FLOW_WORDS];
+    __u64 place; /* interface, direction and role */
 };
 
 struct cached_flow {
@@ -72,44 +70,35 @@ static __always_inline bool is_over(__u32 until, __u32 now) {
     return (__s32)(until - now) <= 0;
 }
 
-static __always_inline __u32 cache_slot(const struct cached_key *key) {
-    const struct sfunnel_flow *flow = &key->flow;
-    __u64 hash = (__u64)(flow->saddr[3] ^ flow->daddr[1]) << 32 | (flow->daddr[3] ^ flow->saddr[1]);
+static __always_inline __u32 cache_slot(const flow_word *flow, __u64 place) {
+    __u64 hash = (flow[0] + 5 * flow[2]) ^ (flow[1] + 3 * flow[3]) ^ 7 * flow[4] ^ place;
 
-    hash ^= (__u64)(flow->saddr[0] ^ flow->daddr[2]) << 32 | (flow->daddr[0] ^ flow->saddr[2]);
-    hash ^= ((__u64)flow->sport << 48 | (__u64)flow->dport << 32) + key->ifindex;
-    hash ^= (__u64)flow->transport << 8 | key->role << 4 | key->direction;
-    hash *= 0x9e3779b97f4a7c15ULL;
-    return hash >> 32 & (CACHED_FLOWS - 1);
+    /* The upper bits of a product depend on all bits of the number. */
+    return hash * 0x9e3779b97f4a7c15ULL >> (64 - CACHED_FLOW_BITS);
 }
 
-static __always_inline bool is_same_key(const struct cached_key *one,
-                                        const struct cached_key *other) {
-    const __u64 *a = (const __u64 *)one, *b = (const __u64 *)other;
-
-    _Static_assert(sizeof(*one) == 6 * sizeof(__u64), "a key is compared in words of 64 bits");
-    return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4] &&
-           a[5] == b[5];
+static __always_inline bool is_same_key(const struct cached_key *key, const flow_word *flow,
+                                        __u64 place) {
+    return key->flow[0] == flow[0] && key->flow[1] == flow[1] && key->flow[2] == flow[2] &&
+           key->flow[3] == flow[3] && key->flow[4] == flow[4] && key->place == place;
 }
 
 /*
  * The place for this flow, emptied if it held another one or an answer of older rules: then its
  * generation differs from the one asked for.
  */
-static __noinline struct cached_flow *cached_flow_of(const struct packet *packet,
-                                                     const struct sfunnel_flow *flow,
-                                                     enum cached_role role) {
-    struct cached_key key = {
-        .flow = *flow,
-        .ifindex = packet->skb->ifindex,
-        .direction = packet->direction,
-        .role = role,
-    };
-    __u32 slot = cache_slot(&key);
+static __noinline struct cached_flow *
+cached_flow_of(const struct packet *packet, const struct sfunnel_flow *of, enum cached_role role) {
+    const flow_word *flow = (const flow_word *)of;
+    __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->skb->ifindex;
+    __u32 slot = cache_slot(flow, place);
     struct cached_flow *cached = bpf_map_lookup_elem(&cached_flows, &slot);
 
-    if (cached && !is_same_key(&cached->key, &key)) {
-        cached->key = key;
+    if (cached && !is_same_key(&cached->key, flow, place)) {
+#pragma unroll
+        for (int word = 0; word < FLOW_WORDS; word++)
+            cached->key.flow[word] = flow[word];
+        cached->key.place = place;
         cached->generation = NO_GENERATION;
         cached->segmented_until = jiffies_now();
     }

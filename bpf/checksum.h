@@ -90,8 +90,8 @@ enum port_field {
  * CHECKSUM_PARTIAL the helper rightly leaves the seed alone. The old port is the upper half of
  * `from_and_to`: a BPF function takes five arguments.
  */
-static __noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transport,
-                                   enum port_field field, __u32 from_and_to) {
+__noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transport,
+                            enum port_field field, __u32 from_and_to) {
     __u16 from = bpf_htons(from_and_to >> 16), to = bpf_htons(from_and_to & 0xffff);
     __u32 place =
         transport == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
@@ -219,7 +219,7 @@ static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference
  * what is pulled from the front reaches past the place where summing was to start; so that many
  * bytes are lifted out and put back.
  */
-static __noinline int give_up_partial(struct __sk_buff *skb, __u32 l4_offset) {
+__noinline int give_up_partial(struct __sk_buff *skb, __u32 l4_offset) {
     __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
 

@@ -144,6 +144,10 @@ static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 li
 
 #endif
 
+static __always_inline __u32 list_in_force(const struct packet *packet, __u32 generation) {
+    return generation % SFUNNEL_SLOTS * SFUNNEL_DIRECTIONS + packet->direction;
+}
+
 /* The rule at this place of a list. */
 static __noinline struct sfunnel_rule *find_rule_at(__u32 list, __u32 index) {
     void *rules = bpf_map_lookup_elem(&rulesets, &list);

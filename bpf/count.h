@@ -22,11 +22,11 @@ static __always_inline void add_to(struct sfunnel_counter *counter, __u32 bytes)
     }
 }
 
-static __noinline void count_rule(__u32 index, __u32 bytes) {
+static __always_inline void count_rule(__u32 index, __u32 bytes) {
     add_to(bpf_map_lookup_elem(&rule_counters, &index), bytes);
 }
 
-static __noinline void count_outcome(__u32 index, __u32 bytes) {
+static __always_inline void count_outcome(__u32 index, __u32 bytes) {
     add_to(bpf_map_lookup_elem(&outcome_counters, &index), bytes);
 }
 

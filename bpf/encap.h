@@ -85,7 +85,7 @@ static __always_inline __u32 fill_udp_carrier(struct udphdr *udp, __u16 sport, _
 #define OPTIONS_SPACE 64
 #define CARRIER_SPACE 32
 
-static __noinline int options_before_room(struct __sk_buff *skb, __u32 length, __u32 room) {
+__noinline int options_before_room(struct __sk_buff *skb, __u32 length, __u32 room) {
     __u8 options[OPTIONS_SPACE] = {};
 
     length = bounded(length, OPTIONS_SPACE);
@@ -94,7 +94,7 @@ static __noinline int options_before_room(struct __sk_buff *skb, __u32 length, _
     return bpf_skb_store_bytes(skb, ROOM_OFFSET, options, length, 0);
 }
 
-static __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length, __u32 size) {
+__noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length, __u32 size) {
     __u8 options[OPTIONS_SPACE] = {};
     __u8 carrier[CARRIER_SPACE] = {};
 
@@ -208,11 +208,11 @@ static __always_inline int push(struct packet *packet, const struct carrier *car
     return write_headers(packet, &ip, &header, size, packet->flow.transport, sum);
 }
 
-static __noinline int push_tcp_carrier(struct packet *packet, const struct carrier *carrier) {
+static __always_inline int push_tcp_carrier(struct packet *packet, const struct carrier *carrier) {
     return push(packet, carrier, sizeof(struct tcphdr));
 }
 
-static __noinline int push_udp_carrier(struct packet *packet, const struct carrier *carrier) {
+static __always_inline int push_udp_carrier(struct packet *packet, const struct carrier *carrier) {
     return push(packet, carrier, sizeof(struct udphdr));
 }
 
@@ -224,7 +224,7 @@ static __always_inline int push_carrier(struct packet *packet, const struct carr
 /*
  * Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these.
  */
-static __noinline bool has_carrier_fields(const struct packet *packet) {
+static __always_inline bool has_carrier_fields(const struct packet *packet) {
     struct l4_start tcp;
 
     if (packet->is_plain) {
@@ -278,8 +278,8 @@ static __always_inline bool fits_tcp(const struct inner *inner, __u32 length) {
  * Reads the header under the carrier as one of `transport`. Not a carrier if it cannot be one:
  * under a UDP carrier, which has no fixed fields, the fitting lengths are all there is to see.
  */
-static __noinline int find_inner(const struct packet *packet, __u32 transport,
-                                 struct inner *inner) {
+static __always_inline int find_inner(const struct packet *packet, __u32 transport,
+                                      struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport);
     __u32 offset = packet->l4_offset + size, length;
     __u32 least = transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
@@ -306,9 +306,8 @@ static __noinline int find_inner(const struct packet *packet, __u32 transport,
         return SFUNNEL_NOT_CARRIER;
 
     inner->flow = packet->flow;
-    inner->flow.transport = transport;
-    inner->flow.sport = bpf_ntohs(inner->start.source);
-    inner->flow.dport = bpf_ntohs(inner->start.dest);
+    set_ports(&inner->flow, bpf_ntohs(inner->start.source), bpf_ntohs(inner->start.dest), transport,
+              packet->flow.family);
     return GO_ON;
 }
 
@@ -349,7 +348,7 @@ static __always_inline int restore_inner_checksum(struct packet *packet, const s
 }
 
 /* Takes the carrier off. GO_ON where all went well. */
-static __noinline int pop_carrier(struct packet *packet, const struct inner *inner) {
+static __always_inline int pop_carrier(struct packet *packet, const struct inner *inner) {
     struct __sk_buff *skb = packet->skb;
     __u32 size = carrier_size(packet->flow.transport);
     __u8 transport = inner->flow.transport;

@@ -84,7 +84,7 @@ static __noinline int funnel(struct packet *packet, struct cached_flow *cached) 
  * The answer is kept beside the carrier that it was given for.
  */
 static __noinline int admit(const struct packet *packet, const struct inner *inner,
-                            struct cached_flow *cached, const struct sfunnel_rule *rule) {
+                            struct cached_flow *cached, __u32 generation) {
     struct carrier carrier = {
         .sport = packet->flow.sport,
         .dport = packet->flow.dport,
@@ -92,14 +92,18 @@ static __noinline int admit(const struct packet *packet, const struct inner *inn
     };
     bool begins = inner->flow.transport == IPPROTO_TCP &&
                   (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+    struct sfunnel_rule *rule =
+        find_rule_at(list_in_force(packet, generation), packet->rule_index - 1);
     __u16 port;
 
+    if (!rule)
+        return SFUNNEL_FAILED;
     if (!port_matches(&rule->allow, inner->flow.dport))
         return SFUNNEL_NOT_ALLOWED;
     port = remember_unfunneled(packet, &inner->flow, &carrier, begins);
     if (port == 0)
         return SFUNNEL_NO_FREE_PORT;
-    cached->generation = NO_GENERATION;
+    cached->generation = generation;
     cached->carrier_sport = carrier.sport;
     cached->carrier_dport = carrier.dport;
     cached->other_transport = carrier.transport;
@@ -146,8 +150,8 @@ static __always_inline int show_port(struct packet *packet, struct inner *inner,
 }
 
 /* An unfunnel rule has matched the carrier, if it is one. */
-static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached, __u32 generation,
-                               const struct sfunnel_rule *rule) {
+static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached) {
+    __u32 generation = cached->generation;
     struct cached_flow *known;
     struct inner inner;
     int outcome;
@@ -167,10 +171,9 @@ static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached
     if (!known)
         return SFUNNEL_FAILED;
     if (!is_admitted(packet, &inner, known, generation)) {
-        outcome = admit(packet, &inner, known, rule);
+        outcome = admit(packet, &inner, known, generation);
         if (outcome != GO_ON)
             return outcome;
-        known->generation = generation;
     }
     if (show_port(packet, &inner, known->port) || clamp_inner_mss(packet, &inner, known->mtu))
         return SFUNNEL_FAILED;

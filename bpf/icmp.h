@@ -336,9 +336,8 @@ static __noinline int funnel_error(struct packet *packet, struct error_head *hea
 static __always_inline bool is_quoted_inner(const struct packet *packet, struct quote *quote,
                                             const struct l4_start *inner, __u8 transport,
                                             __u32 size) {
-    quote->flow.transport = transport;
-    quote->flow.sport = bpf_ntohs(inner->source);
-    quote->flow.dport = bpf_ntohs(inner->dest);
+    set_ports(&quote->flow, bpf_ntohs(inner->source), bpf_ntohs(inner->dest), transport,
+              SFUNNEL_IPV4);
     if (transport == IPPROTO_UDP && bpf_ntohs(inner->udp.length) != quote->l4_length - size)
         return false;
     return left_in_carrier(packet, quote);
@@ -387,18 +386,15 @@ static __noinline int translate_error(struct packet *packet) {
 
     quote.length = packet->l4_length - sizeof(head);
     quote.l4_length = bpf_ntohs(head.ip.tot_len) - sizeof(head.ip);
-    map_ipv4(quote.flow.saddr, head.ip.saddr);
-    map_ipv4(quote.flow.daddr, head.ip.daddr);
-    quote.flow.family = SFUNNEL_IPV4;
+    set_ipv4_addresses(&quote.flow, head.ip.saddr, head.ip.daddr);
     outcome = try_quoted_carrier(packet, &head, &quote);
     if (outcome != GO_ON)
         return outcome;
 
     if (read_header(packet->skb, QUOTE_OFFSET, &start, QUOTED_LEAST))
         return SFUNNEL_NOT_TCP_UDP;
-    quote.flow.transport = head.ip.protocol;
-    quote.flow.sport = bpf_ntohs(start.source);
-    quote.flow.dport = bpf_ntohs(start.dest);
+    set_ports(&quote.flow, bpf_ntohs(start.source), bpf_ntohs(start.dest), head.ip.protocol,
+              SFUNNEL_IPV4);
     if (!came_in_carrier(packet, &quote))
         return SFUNNEL_NOT_TCP_UDP;
     return funnel_error(packet, &head, &quote);

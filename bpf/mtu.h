@@ -117,7 +117,7 @@ static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset) {
  * Lowers the MSS that a SYN (or SYN-ACK) advertises, so that what its receiver sends has room for
  * a carrier. The checksum helper leaves a seed alone, which is right: the option is payload to it.
  */
-static __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 limit) {
+__noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 limit) {
     __u32 place = find_mss(skb, tcp_offset);
     __u16 advertised, lowered = bpf_htons(limit), from, to;
 

@@ -93,16 +93,43 @@ struct l4_start {
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_ACK 0x10
 
-static __always_inline void map_ipv4(__u32 *mapped, __u32 address) {
-    mapped[0] = 0;
-    mapped[1] = 0;
-    mapped[2] = bpf_htonl(0xffff);
-    mapped[3] = address;
+/*
+ * A flow is written and compared in words of 64 bits: a CPU that reads one back which it has just
+ * written in pieces has to wait for the pieces to reach its cache, some 5 ns each time.
+ */
+#define FLOW_WORDS 5
+
+typedef __u64 __attribute__((may_alias)) flow_word;
+
+_Static_assert(sizeof(struct sfunnel_flow) == FLOW_WORDS * sizeof(flow_word), "words of a flow");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of a flow are put together");
+
+enum flow_place {
+    FLOW_SOURCE = 0, /* 2 words */
+    FLOW_DESTINATION = 2,
+    FLOW_PORTS = 4, /* and transport and family */
+};
+
+static __always_inline void set_ipv4_addresses(struct sfunnel_flow *flow, __u32 source,
+                                               __u32 destination) {
+    flow_word *words = (flow_word *)flow;
+
+    words[FLOW_SOURCE] = 0;
+    words[FLOW_SOURCE + 1] = (__u64)source << 32 | bpf_htonl(0xffff);
+    words[FLOW_DESTINATION] = 0;
+    words[FLOW_DESTINATION + 1] = (__u64)destination << 32 | bpf_htonl(0xffff);
+}
+
+static __always_inline void set_ports(struct sfunnel_flow *flow, __u16 sport, __u16 dport,
+                                      __u8 transport, __u8 family) {
+    flow_word *words = (flow_word *)flow;
+
+    words[FLOW_PORTS] = (__u64)family << 40 | (__u64)transport << 32 | (__u32)dport << 16 | sport;
 }
 
 /* Reads what the packet's L4 header begins with. */
 static __always_inline bool read_l4_start(struct packet *packet, struct l4_start *start) {
-    bool is_tcp = packet->flow.transport == IPPROTO_TCP;
+    bool is_tcp = packet->ip.protocol == IPPROTO_TCP;
     void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
 
     if (packet->l4_length < (is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
@@ -120,14 +147,13 @@ static __always_inline bool read_l4_start(struct packet *packet, struct l4_start
 }
 
 static __always_inline int parse_l4(struct packet *packet) {
-    struct sfunnel_flow *flow = &packet->flow;
     struct l4_start start;
 
     if (!read_l4_start(packet, &start))
         return SFUNNEL_MALFORMED;
-    flow->sport = bpf_ntohs(start.source);
-    flow->dport = bpf_ntohs(start.dest);
-    if (flow->transport == IPPROTO_TCP) {
+    set_ports(&packet->flow, bpf_ntohs(start.source), bpf_ntohs(start.dest), packet->ip.protocol,
+              SFUNNEL_IPV4);
+    if (packet->ip.protocol == IPPROTO_TCP) {
         packet->l4_checksum = start.tcp.checksum;
         packet->tcp_flags = start.tcp.flags;
         return GO_ON;
@@ -159,10 +185,9 @@ static __always_inline __u32 ip_length_of(const struct __sk_buff *skb, const str
     return bpf_ntohs(ip->tot_len);
 }
 
-/* GO_ON: packet->flow has a transport, which may be ICMP, whose header is not looked at here. */
+/* GO_ON: a packet of TCP, UDP, or ICMP, whose header is not looked at here. */
 static __always_inline int parse(struct packet *packet) {
     struct __sk_buff *skb = packet->skb;
-    struct sfunnel_flow *flow = &packet->flow;
     __u32 header_length;
     struct iphdr ip;
 
@@ -182,10 +207,7 @@ static __always_inline int parse(struct packet *packet) {
     if (ip.frag_off & bpf_htons(IP_FRAGMENT_MASK))
         return ip.protocol == IPPROTO_ICMP ? SFUNNEL_NOT_TCP_UDP : SFUNNEL_FRAGMENT;
 
-    map_ipv4(flow->saddr, ip.saddr);
-    map_ipv4(flow->daddr, ip.daddr);
-    flow->family = SFUNNEL_IPV4;
-    flow->transport = ip.protocol;
+    set_ipv4_addresses(&packet->flow, ip.saddr, ip.daddr);
     packet->ip.total_length = ip.tot_len;
     packet->ip.id = ip.id;
     packet->ip.fragment = ip.frag_off;

@@ -56,10 +56,6 @@ static __always_inline bool asks_rules(const struct packet *packet,
     return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
 }
 
-static __always_inline __u32 list_in_force(const struct packet *packet, __u32 generation) {
-    return generation % SFUNNEL_SLOTS * SFUNNEL_DIRECTIONS + packet->direction;
-}
-
 /* Asks the rules, and keeps what they say for the packets to come. */
 static __noinline void ask_rules(const struct packet *packet,
                                  const struct sfunnel_control *in_force,
@@ -82,14 +78,6 @@ static __noinline void ask_rules(const struct packet *packet,
     cached->carrier_sport = carrier_source_port(rule, &packet->flow);
 }
 
-static __noinline int unfunnel_by_rule(struct packet *packet, struct cached_flow *cached) {
-    __u32 generation = cached->generation, index = cached->rule_index - 1;
-    __u32 list = list_in_force(packet, generation);
-    struct sfunnel_rule *rule = find_rule_at(list, index);
-
-    return rule ? unfunnel(packet, cached, generation, rule) : SFUNNEL_FAILED;
-}
-
 static __always_inline int judge(struct packet *packet, const struct sfunnel_control *in_force) {
     struct cached_flow *cached = cached_flow_of(packet, &packet->flow, CACHED_PACKET);
 
@@ -106,7 +94,7 @@ static __always_inline int judge(struct packet *packet, const struct sfunnel_con
     case SFUNNEL_FUNNEL_ENCAP:
         return funnel(packet, cached);
     case SFUNNEL_UNFUNNEL_DECAP:
-        return unfunnel_by_rule(packet, cached);
+        return unfunnel(packet, cached);
     case SFUNNEL_DROP:
         return SFUNNEL_DROPPED;
     default:
@@ -130,7 +118,7 @@ static __always_inline int live(struct packet *packet) {
     if (!in_force)
         return SFUNNEL_NO_MATCH;
 
-    if (packet->flow.transport == IPPROTO_ICMP)
+    if (packet->ip.protocol == IPPROTO_ICMP)
         return translate_error(packet);
     outcome = judge(packet, in_force);
     if (is_untouched(outcome) &&
