@@ -90,7 +90,7 @@ static __always_inline bool is_same_key(const struct cached_key *key, const flow
 static __noinline struct cached_flow *
 cached_flow_of(const struct packet *packet, const struct sfunnel_flow *of, enum cached_role role) {
     const flow_word *flow = (const flow_word *)of;
-    __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->skb->ifindex;
+    __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->ifindex;
     __u32 slot = cache_slot(flow, place);
     struct cached_flow *cached = bpf_map_lookup_elem(&cached_flows, &slot);
 

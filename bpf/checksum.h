@@ -134,10 +134,13 @@ static long sum_chunk(__u32 index __attribute__((unused)), struct summing *part)
 }
 
 /* Sums a part of the packet, wherever its bytes lie. */
-static __noinline int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
+VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
+    struct summing part = {.skb = skb, .offset = offset, .length = length};
     __u32 zero = 0;
-    struct summing part = {.skb = skb, .offset = offset, .length = length, .sum = *sum};
 
+    if (!sum)
+        return -1;
+    part.sum = *sum;
     part.buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
     if (!part.buffer)
         return -1;
@@ -231,8 +234,7 @@ __noinline int give_up_partial(struct __sk_buff *skb, __u32 l4_offset) {
 }
 
 /* Turns a seed into the checksum. */
-static __noinline int complete_checksum(struct packet *packet) {
-    struct __sk_buff *skb = packet->skb;
+static __noinline int complete_checksum(struct __sk_buff *skb, struct packet *packet) {
     __u32 frame_length = skb->len, sum = 0;
 
     if (sum_bytes(skb, packet->l4_offset, packet->l4_length, &sum))
@@ -252,16 +254,21 @@ static __noinline int complete_checksum(struct packet *packet) {
 }
 
 /* The same by helpers, which know a seed from a checksum. */
-static __noinline int settle_by_helpers(struct packet *packet, __u32 difference, __u32 pseudo) {
-    __u32 place = packet->l4_offset + checksum_place(packet->flow.transport);
-    __u16 before = packet->l4_checksum;
+VERIFIED_ONCE int settle_by_helpers(struct __sk_buff *skb, struct packet *packet, __u32 difference,
+                                    __u32 pseudo) {
+    __u32 place;
+    __u16 before;
 
-    if (adjust_l4_checksum(packet->skb, packet->l4_offset, packet->flow.transport, difference) ||
-        read_header(packet->skb, place, &packet->l4_checksum, sizeof(packet->l4_checksum)))
+    if (!packet)
+        return -1;
+    place = packet->l4_offset + checksum_place(packet->flow.transport);
+    before = packet->l4_checksum;
+    if (adjust_l4_checksum(skb, packet->l4_offset, packet->flow.transport, difference) ||
+        read_header(skb, place, &packet->l4_checksum, sizeof(packet->l4_checksum)))
         return -1;
     if (!was_seed(before, packet->l4_checksum, difference, pseudo))
         return 0;
-    return complete_checksum(packet);
+    return complete_checksum(skb, packet);
 }
 
 /*
@@ -271,7 +278,8 @@ static __noinline int settle_by_helpers(struct packet *packet, __u32 difference,
  * checksum offload); one that was wrong stays wrong, the carrier's with it. Without a checksum
  * (UDP, 0) the payload must be summed. A seed is completed.
  */
-static __always_inline int settle_inner_checksum(struct packet *packet, __u32 *sum) {
+static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct packet *packet,
+                                                 __u32 *sum) {
     __u8 transport = packet->flow.transport;
     __u32 addresses = sum_addresses(&packet->flow);
     __u32 pseudo = sum_pseudo(transport, packet->l4_length);
@@ -279,14 +287,14 @@ static __always_inline int settle_inner_checksum(struct packet *packet, __u32 *s
     packet->settled_checksum = packet->l4_checksum;
     if (transport == IPPROTO_UDP && packet->l4_checksum == 0) {
         *sum = 0;
-        return sum_bytes(packet->skb, packet->l4_offset, packet->l4_length, sum);
+        return sum_bytes(skb, packet->l4_offset, packet->l4_length, sum);
     }
     *sum = ~pseudo;
     if (!may_be_seed(packet->l4_checksum, sum_add(addresses, pseudo))) {
         packet->settled_checksum = moved_checksum(packet->l4_checksum, transport, ~addresses);
         return 0;
     }
-    if (settle_by_helpers(packet, ~addresses, pseudo))
+    if (settle_by_helpers(skb, packet, ~addresses, pseudo))
         return -1;
     packet->settled_checksum = packet->l4_checksum;
     return 0;

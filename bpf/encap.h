@@ -114,27 +114,28 @@ union carrier_header {
 };
 
 /* Everything that changes in a packet, by helpers. */
-static __noinline int write_by_helpers(struct packet *packet, const struct ip_middle *ip,
-                                       const union carrier_header *header, __u32 size,
-                                       __u32 checksum_offset) {
-    struct __sk_buff *skb = packet->skb;
+VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, const struct packet *packet,
+                                   const struct ip_middle *ip, const union carrier_header *header,
+                                   __u32 size) {
     long error = 0;
 
-    if (size == sizeof(header->tcp))
+    if (!packet || !ip)
+        return -1;
+    if (header && size == sizeof(header->tcp))
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->tcp, sizeof(header->tcp), 0);
-    else if (size == sizeof(header->udp))
+    else if (header && size == sizeof(header->udp))
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->udp, sizeof(header->udp), 0);
     if (error || bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, ip, sizeof(*ip), 0))
         return -1;
-    return bpf_skb_store_bytes(skb, checksum_offset, &packet->settled_checksum,
-                               sizeof(packet->settled_checksum), 0);
+    return bpf_skb_store_bytes(skb, packet->l4_offset + size + packet->checksum_place,
+                               &packet->settled_checksum, sizeof(packet->settled_checksum), 0);
 }
 
 /* The same through a pointer; false if the bytes are not where they should be. */
-static __always_inline bool write_plain(struct packet *packet, const struct ip_middle *ip,
+static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *packet,
+                                        const struct ip_middle *ip,
                                         const union carrier_header *header, __u32 size,
                                         __u32 checksum_place) {
-    struct __sk_buff *skb = packet->skb;
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
     if (data + PLAIN_L4_OFFSET + size + checksum_place + sizeof(__u16) > end)
@@ -151,45 +152,45 @@ static __always_inline bool write_plain(struct packet *packet, const struct ip_m
 }
 
 /* Each case by itself, for constant offsets; size 0: no carrier. */
-static __always_inline bool write_if_plain(struct packet *packet, const struct ip_middle *ip,
+static __always_inline bool write_if_plain(struct __sk_buff *skb, struct packet *packet,
+                                           const struct ip_middle *ip,
                                            const union carrier_header *header, __u32 size,
                                            __u8 inner) {
     if (!packet->is_plain)
         return false;
     if (inner == IPPROTO_TCP)
-        return write_plain(packet, ip, header, size, offsetof(struct tcphdr, check));
-    return write_plain(packet, ip, header, size, offsetof(struct udphdr, check));
+        return write_plain(skb, packet, ip, header, size, offsetof(struct tcphdr, check));
+    return write_plain(skb, packet, ip, header, size, offsetof(struct udphdr, check));
 }
 
 /*
  * Behind bpf_skb_adjust_room. CHECKSUM_COMPLETE, which only ingress knows, covers the new bytes
  * and the moved checksum as well; on anything else the update has no effect.
  */
-static __always_inline int write_headers(struct packet *packet, const struct ip_middle *ip,
+static __always_inline int write_headers(struct __sk_buff *skb, struct packet *packet,
+                                         const struct ip_middle *ip,
                                          const union carrier_header *header, __u32 size, __u8 inner,
                                          __u32 sum) {
-    __u32 offset = packet->l4_offset + size + checksum_place(inner);
-
-    if (!write_if_plain(packet, ip, header, size, inner) &&
-        write_by_helpers(packet, ip, header, size, offset))
+    packet->checksum_place = checksum_place(inner);
+    if (!write_if_plain(skb, packet, ip, header, size, inner) &&
+        write_by_helpers(skb, packet, ip, header, size))
         return SFUNNEL_FAILED;
     if (packet->direction == SFUNNEL_INGRESS) {
         sum = sum_add(sum, packet->settled_checksum);
-        bpf_csum_update(packet->skb, sum_add(sum, (__u16)~packet->l4_checksum));
+        bpf_csum_update(skb, sum_add(sum, (__u16)~packet->l4_checksum));
     }
     return GO_ON;
 }
 
 /* Puts a carrier in front of the L4 header, for which there is room. GO_ON where all went well. */
-static __always_inline int push(struct packet *packet, const struct carrier *carrier,
-                                const __u32 size) {
-    struct __sk_buff *skb = packet->skb;
-    union carrier_header header;
+static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
+                                const struct carrier *carrier, const __u32 size) {
+    union carrier_header header = {};
     struct ip_middle ip;
     __u32 sum;
     long error;
 
-    if (settle_inner_checksum(packet, &sum))
+    if (settle_inner_checksum(skb, packet, &sum))
         return SFUNNEL_FAILED;
     error = bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0);
     if (error)
@@ -205,35 +206,38 @@ static __always_inline int push(struct packet *packet, const struct carrier *car
         sum = fill_udp_carrier(&header.udp, carrier->sport, carrier->dport,
                                size + packet->l4_length, sum);
     ip = changed_ip(&packet->ip, carrier->transport, packet->ip_length + size);
-    return write_headers(packet, &ip, &header, size, packet->flow.transport, sum);
+    return write_headers(skb, packet, &ip, &header, size, packet->flow.transport, sum);
 }
 
-static __always_inline int push_tcp_carrier(struct packet *packet, const struct carrier *carrier) {
-    return push(packet, carrier, sizeof(struct tcphdr));
+static __always_inline int push_tcp_carrier(struct __sk_buff *skb, struct packet *packet,
+                                            const struct carrier *carrier) {
+    return push(skb, packet, carrier, sizeof(struct tcphdr));
 }
 
-static __always_inline int push_udp_carrier(struct packet *packet, const struct carrier *carrier) {
-    return push(packet, carrier, sizeof(struct udphdr));
+static __always_inline int push_udp_carrier(struct __sk_buff *skb, struct packet *packet,
+                                            const struct carrier *carrier) {
+    return push(skb, packet, carrier, sizeof(struct udphdr));
 }
 
-static __always_inline int push_carrier(struct packet *packet, const struct carrier *carrier) {
-    return carrier->transport == IPPROTO_TCP ? push_tcp_carrier(packet, carrier)
-                                             : push_udp_carrier(packet, carrier);
+static __always_inline int push_carrier(struct __sk_buff *skb, struct packet *packet,
+                                        const struct carrier *carrier) {
+    return carrier->transport == IPPROTO_TCP ? push_tcp_carrier(skb, packet, carrier)
+                                             : push_udp_carrier(skb, packet, carrier);
 }
 
 /*
  * Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these.
  */
-static __always_inline bool has_carrier_fields(const struct packet *packet) {
+static __always_inline bool has_carrier_fields(struct __sk_buff *skb, const struct packet *packet) {
     struct l4_start tcp;
 
     if (packet->is_plain) {
-        void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
+        void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
         if (data + PLAIN_L4_OFFSET + sizeof(tcp) > end)
             return false;
         tcp = *(struct l4_start *)(data + PLAIN_L4_OFFSET);
-    } else if (read_header(packet->skb, packet->l4_offset, &tcp, sizeof(tcp))) {
+    } else if (read_header(skb, packet->l4_offset, &tcp, sizeof(tcp))) {
         return false;
     }
     return tcp.tcp.seq == bpf_htonl(CARRIER_SEQ) && tcp.tcp.ack == bpf_htonl(CARRIER_ACK) &&
@@ -249,8 +253,9 @@ struct inner {
 };
 
 /* Case by case, for constant offsets; false if the bytes lie elsewhere. */
-static __always_inline bool read_plain_inner(const struct packet *packet, struct inner *inner) {
-    void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
+static __always_inline bool read_plain_inner(struct __sk_buff *skb, const struct packet *packet,
+                                             struct inner *inner) {
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
     if (!packet->is_plain)
         return false;
@@ -278,8 +283,8 @@ static __always_inline bool fits_tcp(const struct inner *inner, __u32 length) {
  * Reads the header under the carrier as one of `transport`. Not a carrier if it cannot be one:
  * under a UDP carrier, which has no fixed fields, the fitting lengths are all there is to see.
  */
-static __always_inline int find_inner(const struct packet *packet, __u32 transport,
-                                      struct inner *inner) {
+static __always_inline int find_inner(struct __sk_buff *skb, const struct packet *packet,
+                                      __u32 transport, struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport);
     __u32 offset = packet->l4_offset + size, length;
     __u32 least = transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
@@ -288,16 +293,16 @@ static __always_inline int find_inner(const struct packet *packet, __u32 transpo
         return SFUNNEL_NOT_CARRIER;
     length = packet->l4_length - size;
     /* UDP carriers that a hop has merged: a segment is what one of them carried. */
-    if (packet->skb->gso_size)
-        length = packet->skb->gso_size;
+    if (packet->gso_size)
+        length = packet->gso_size;
 
-    inner->is_plain = read_plain_inner(packet, inner);
+    inner->is_plain = read_plain_inner(skb, packet, inner);
     if (!inner->is_plain) {
         __builtin_memset(&inner->start, 0, sizeof(inner->start));
         if (transport == IPPROTO_TCP) {
-            if (read_header(packet->skb, offset, &inner->start, sizeof(inner->start)))
+            if (read_header(skb, offset, &inner->start, sizeof(inner->start)))
                 return SFUNNEL_NOT_CARRIER;
-        } else if (read_header(packet->skb, offset, &inner->start, UDP_START)) {
+        } else if (read_header(skb, offset, &inner->start, UDP_START)) {
             return SFUNNEL_NOT_CARRIER;
         }
     }
@@ -324,8 +329,8 @@ static __always_inline __u16 checksum_in(const struct l4_start *start, __u8 tran
  * Finds the inner checksum with the addresses that the packet has now, behind any NAT. A seed, left
  * by a sender that does not complete it, is moved by the helper that knows it.
  */
-static __always_inline int restore_inner_checksum(struct packet *packet, const struct inner *inner,
-                                                  __u32 size) {
+static __always_inline int restore_inner_checksum(struct __sk_buff *skb, struct packet *packet,
+                                                  const struct inner *inner, __u32 size) {
     __u8 transport = inner->flow.transport;
     __u32 addresses = sum_addresses(&packet->flow);
     __u32 pseudo = sum_pseudo(transport, packet->l4_length - size);
@@ -339,8 +344,8 @@ static __always_inline int restore_inner_checksum(struct packet *packet, const s
         packet->settled_checksum = moved_checksum(packet->l4_checksum, transport, addresses);
         return 0;
     }
-    if (adjust_l4_checksum(packet->skb, offset, transport, addresses) ||
-        read_header(packet->skb, offset + checksum_place(transport), &packet->l4_checksum,
+    if (adjust_l4_checksum(skb, offset, transport, addresses) ||
+        read_header(skb, offset + checksum_place(transport), &packet->l4_checksum,
                     sizeof(packet->l4_checksum)))
         return -1;
     packet->settled_checksum = packet->l4_checksum;
@@ -348,13 +353,13 @@ static __always_inline int restore_inner_checksum(struct packet *packet, const s
 }
 
 /* Takes the carrier off. GO_ON where all went well. */
-static __always_inline int pop_carrier(struct packet *packet, const struct inner *inner) {
-    struct __sk_buff *skb = packet->skb;
+static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *packet,
+                                       const struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport);
     __u8 transport = inner->flow.transport;
     struct ip_middle ip;
 
-    if (restore_inner_checksum(packet, inner, size))
+    if (restore_inner_checksum(skb, packet, inner, size))
         return SFUNNEL_FAILED;
     if (packet->options_length && options_behind_carrier(skb, packet->options_length, size))
         return SFUNNEL_FAILED;
@@ -362,7 +367,7 @@ static __always_inline int pop_carrier(struct packet *packet, const struct inner
         return SFUNNEL_FAILED;
     ip = changed_ip(&packet->ip, transport, packet->ip_length - size);
     packet->is_plain = inner->is_plain;
-    return write_headers(packet, &ip, NULL, 0, transport, 0);
+    return write_headers(skb, packet, &ip, NULL, 0, transport, 0);
 }
 
 #endif

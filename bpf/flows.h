@@ -58,7 +58,7 @@ static __always_inline void key_of_replies(struct sfunnel_reply_key *key,
     key->transport = flow->transport;
     key->to_unfunnel = to_unfunnel;
     key->direction = opposite(packet->direction);
-    key->ifindex = packet->skb->ifindex;
+    key->ifindex = packet->ifindex;
 }
 
 /* The key under which a reply finds itself. */
@@ -72,7 +72,7 @@ static __always_inline void key_of_reply(struct sfunnel_reply_key *key, const st
     key->transport = flow->transport;
     key->to_unfunnel = to_unfunnel;
     key->direction = packet->direction;
-    key->ifindex = packet->skb->ifindex;
+    key->ifindex = packet->ifindex;
 }
 
 /* Replies show the carrier turned round. */
@@ -160,15 +160,17 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
  * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
  * client's otherwise, unless the old one has long been silent.
  */
-static __noinline __u16 remember_unfunneled(const struct packet *packet,
-                                            const struct sfunnel_flow *inner,
-                                            const struct carrier *carrier, bool begins) {
+VERIFIED_ONCE __u16 remember_unfunneled(const struct packet *packet,
+                                        const struct sfunnel_flow *inner,
+                                        const struct carrier *carrier, bool begins) {
     __u64 now = coarse_clock();
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
     bool goes_on;
     __u16 port;
 
+    if (!packet || !inner || !carrier)
+        return 0;
     key_of_replies(&key, packet, inner, false);
     known = bpf_map_lookup_elem(&replies, &key);
     if (!known) {

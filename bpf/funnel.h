@@ -33,19 +33,20 @@ static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule
 }
 
 /* Reads the checksum again after something else was changed in the packet. */
-static __noinline int read_checksum_again(struct packet *packet) {
-    return read_header(packet->skb, packet->l4_offset + checksum_place(packet->flow.transport),
+static __noinline int read_checksum_again(struct __sk_buff *skb, struct packet *packet) {
+    return read_header(skb, packet->l4_offset + checksum_place(packet->flow.transport),
                        &packet->l4_checksum, sizeof(packet->l4_checksum));
 }
 
 /* A packet is about to get a carrier: GO_ON if nothing is in the way. */
-static __always_inline int make_way(struct packet *packet, struct cached_flow *cached, __u32 size) {
+static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet,
+                                    struct cached_flow *cached, __u32 size) {
     if (!is_fresh(cached))
-        cached->mtu = way_mtu(packet);
-    if (exceeds_mtu(packet, cached->mtu, size))
-        return report_too_big(packet, cached->mtu - size);
+        cached->mtu = way_mtu(skb, packet);
+    if (exceeds_mtu(skb, packet, cached->mtu, size))
+        return report_too_big(skb, packet, cached->mtu - size);
     if (needs_segmenter(packet, cached)) {
-        int outcome = send_to_segmenter(packet, cached);
+        int outcome = send_to_segmenter(skb, packet, cached);
 
         if (outcome != GO_ON)
             return outcome;
@@ -53,23 +54,25 @@ static __always_inline int make_way(struct packet *packet, struct cached_flow *c
     if (packet->ip_length + size > IP_MAX_LENGTH)
         return SFUNNEL_TOO_BIG;
     if (packet->flow.transport == IPPROTO_TCP && packet->tcp_flags & TCP_FLAG_SYN &&
-        (clamp_mss(packet->skb, packet->l4_offset, mss_limit(cached->mtu, size)) ||
-         read_checksum_again(packet)))
+        (clamp_mss(skb, packet->l4_offset, mss_limit(cached->mtu, size)) ||
+         read_checksum_again(skb, packet)))
         return SFUNNEL_FAILED;
     return GO_ON;
 }
 
 /* A funnel rule has matched. */
-static __noinline int funnel(struct packet *packet, struct cached_flow *cached) {
-    struct carrier carrier = {
-        .sport = cached->carrier_sport,
-        .dport = cached->carrier_dport,
-        .transport = cached->other_transport,
-    };
-    int outcome = make_way(packet, cached, carrier_size(carrier.transport));
+VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct cached_flow *cached) {
+    struct carrier carrier = {};
+    int outcome;
 
+    if (!packet || !cached)
+        return SFUNNEL_FAILED;
+    carrier.sport = cached->carrier_sport;
+    carrier.dport = cached->carrier_dport;
+    carrier.transport = cached->other_transport;
+    outcome = make_way(skb, packet, cached, carrier_size(carrier.transport));
     if (outcome == GO_ON)
-        outcome = push_carrier(packet, &carrier);
+        outcome = push_carrier(skb, packet, &carrier);
     if (outcome != GO_ON)
         return outcome;
     if (!is_fresh(cached)) {
@@ -83,19 +86,21 @@ static __noinline int funnel(struct packet *packet, struct cached_flow *cached) 
  * The carrier is off as soon as the pod may see the flow: what is allowed, and under which port.
  * The answer is kept beside the carrier that it was given for.
  */
-static __noinline int admit(const struct packet *packet, const struct inner *inner,
-                            struct cached_flow *cached, __u32 generation) {
-    struct carrier carrier = {
-        .sport = packet->flow.sport,
-        .dport = packet->flow.dport,
-        .transport = packet->flow.transport,
-    };
-    bool begins = inner->flow.transport == IPPROTO_TCP &&
-                  (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
-    struct sfunnel_rule *rule =
-        find_rule_at(list_in_force(packet, generation), packet->rule_index - 1);
+VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
+                        const struct inner *inner, struct cached_flow *cached, __u32 generation) {
+    struct carrier carrier = {};
+    struct sfunnel_rule *rule;
+    bool begins;
     __u16 port;
 
+    if (!packet || !inner || !cached)
+        return SFUNNEL_FAILED;
+    carrier.sport = packet->flow.sport;
+    carrier.dport = packet->flow.dport;
+    carrier.transport = packet->flow.transport;
+    begins = inner->flow.transport == IPPROTO_TCP &&
+             (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+    rule = find_rule_at(list_in_force(packet, generation), packet->rule_index - 1);
     if (!rule)
         return SFUNNEL_FAILED;
     if (!port_matches(&rule->allow, inner->flow.dport))
@@ -109,7 +114,7 @@ static __noinline int admit(const struct packet *packet, const struct inner *inn
     cached->other_transport = carrier.transport;
     cached->rule_index = packet->rule_index;
     cached->port = port;
-    cached->mtu = way_mtu(packet);
+    cached->mtu = way_mtu(skb, packet);
     set_fresh(cached);
     return GO_ON;
 }
@@ -125,44 +130,50 @@ static __always_inline bool is_admitted(const struct packet *packet, const struc
 }
 
 /* Lowers the MSS in a SYN under a carrier; the inner checksum is then another one. */
-static __always_inline int clamp_inner_mss(struct packet *packet, struct inner *inner, __u32 mtu) {
+static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet *packet,
+                                           struct inner *inner, __u32 mtu) {
     __u32 size = carrier_size(packet->flow.transport), offset = packet->l4_offset + size;
 
     if (inner->flow.transport != IPPROTO_TCP || !(inner->start.tcp.flags & TCP_FLAG_SYN))
         return 0;
-    if (clamp_mss(packet->skb, offset, mss_limit(mtu, size)))
+    if (clamp_mss(skb, offset, mss_limit(mtu, size)))
         return -1;
-    return read_header(packet->skb, offset, &inner->start, sizeof(inner->start));
+    return read_header(skb, offset, &inner->start, sizeof(inner->start));
 }
 
 /* Shows the pod another client port than the client has. */
-static __always_inline int show_port(struct packet *packet, struct inner *inner, __u16 port) {
+static __always_inline int show_port(struct __sk_buff *skb, struct packet *packet,
+                                     struct inner *inner, __u16 port) {
     __u32 offset = packet->l4_offset + carrier_size(packet->flow.transport);
 
     if (port == inner->flow.sport)
         return 0;
-    if (rewrite_port(packet->skb, offset, inner->flow.transport, PORT_SOURCE,
+    if (rewrite_port(skb, offset, inner->flow.transport, PORT_SOURCE,
                      (__u32)inner->flow.sport << 16 | port))
         return -1;
     if (inner->flow.transport == IPPROTO_TCP)
-        return read_header(packet->skb, offset, &inner->start, sizeof(inner->start));
-    return read_header(packet->skb, offset, &inner->start, UDP_START);
+        return read_header(skb, offset, &inner->start, sizeof(inner->start));
+    return read_header(skb, offset, &inner->start, UDP_START);
 }
 
 /* An unfunnel rule has matched the carrier, if it is one. */
-static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached) {
-    __u32 generation = cached->generation;
+VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
+                           struct cached_flow *cached) {
     struct cached_flow *known;
-    struct inner inner;
+    struct inner inner = {};
+    __u32 generation;
     int outcome;
 
-    if (packet->flow.transport == IPPROTO_TCP && !has_carrier_fields(packet))
+    if (!packet || !cached)
+        return SFUNNEL_FAILED;
+    generation = cached->generation;
+    if (packet->flow.transport == IPPROTO_TCP && !has_carrier_fields(skb, packet))
         return SFUNNEL_NOT_CARRIER;
-    outcome = find_inner(packet, cached->other_transport, &inner);
+    outcome = find_inner(skb, packet, cached->other_transport, &inner);
     if (outcome != GO_ON)
         return outcome;
     if (needs_segmenter(packet, cached)) {
-        outcome = send_to_segmenter(packet, cached);
+        outcome = send_to_segmenter(skb, packet, cached);
         if (outcome != GO_ON)
             return outcome;
     }
@@ -171,38 +182,43 @@ static __noinline int unfunnel(struct packet *packet, struct cached_flow *cached
     if (!known)
         return SFUNNEL_FAILED;
     if (!is_admitted(packet, &inner, known, generation)) {
-        outcome = admit(packet, &inner, known, generation);
+        outcome = admit(skb, packet, &inner, known, generation);
         if (outcome != GO_ON)
             return outcome;
     }
-    if (show_port(packet, &inner, known->port) || clamp_inner_mss(packet, &inner, known->mtu))
+    if (show_port(skb, packet, &inner, known->port) ||
+        clamp_inner_mss(skb, packet, &inner, known->mtu))
         return SFUNNEL_FAILED;
-    outcome = pop_carrier(packet, &inner);
+    outcome = pop_carrier(skb, packet, &inner);
     return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
 }
 
 /* No rule has matched, but this may be the answer to a flow that came funneled. */
-static __noinline int funnel_reply(struct packet *packet, struct cached_flow *cached) {
-    struct sfunnel_reply *reply = find_reply_to_funnel(packet);
-    struct carrier carrier;
-    __u16 port = packet->flow.dport;
+VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
+                               struct cached_flow *cached) {
+    struct carrier carrier = {};
+    struct sfunnel_reply *reply;
     int outcome;
+    __u16 port;
 
+    if (!packet || !cached)
+        return SFUNNEL_FAILED;
+    reply = find_reply_to_funnel(packet);
     if (!reply)
         return SFUNNEL_NO_MATCH;
     carrier.sport = reply->carrier_sport;
     carrier.dport = reply->carrier_dport;
     carrier.transport = reply->carrier_transport;
     port = reply->port;
-    outcome = make_way(packet, cached, carrier_size(carrier.transport));
+    outcome = make_way(skb, packet, cached, carrier_size(carrier.transport));
     if (outcome != GO_ON)
         return outcome;
     if (port != packet->flow.dport &&
-        (rewrite_port(packet->skb, packet->l4_offset, packet->flow.transport, PORT_DESTINATION,
+        (rewrite_port(skb, packet->l4_offset, packet->flow.transport, PORT_DESTINATION,
                       (__u32)packet->flow.dport << 16 | port) ||
-         read_checksum_again(packet)))
+         read_checksum_again(skb, packet)))
         return SFUNNEL_FAILED;
-    outcome = push_carrier(packet, &carrier);
+    outcome = push_carrier(skb, packet, &carrier);
     if (outcome != GO_ON)
         return outcome;
     if (!is_fresh(cached))
@@ -211,33 +227,35 @@ static __noinline int funnel_reply(struct packet *packet, struct cached_flow *ca
 }
 
 /* Nor this; but it may bring the answer to a flow that left funneled. */
-static __noinline int unfunnel_reply(struct packet *packet, struct cached_flow *cached,
-                                     __u32 replies) {
+VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
+                                 struct cached_flow *cached, __u32 replies) {
     struct inner inner;
     int outcome;
 
+    if (!packet || !cached)
+        return SFUNNEL_FAILED;
     if (packet->flow.transport == IPPROTO_TCP) {
-        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(packet))
+        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(skb, packet))
             return SFUNNEL_NO_MATCH;
     } else if (!(replies & SFUNNEL_REPLY_IN_UDP)) {
         return SFUNNEL_NO_MATCH;
     }
 
     /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
-    if (find_inner(packet, IPPROTO_UDP, &inner) != GO_ON ||
+    if (find_inner(skb, packet, IPPROTO_UDP, &inner) != GO_ON ||
         !is_reply_to_unfunnel(packet, &inner.flow)) {
-        if (find_inner(packet, IPPROTO_TCP, &inner) != GO_ON ||
+        if (find_inner(skb, packet, IPPROTO_TCP, &inner) != GO_ON ||
             !is_reply_to_unfunnel(packet, &inner.flow))
             return SFUNNEL_NO_MATCH;
     }
     if (needs_segmenter(packet, cached)) {
-        outcome = send_to_segmenter(packet, cached);
+        outcome = send_to_segmenter(skb, packet, cached);
         if (outcome != GO_ON)
             return outcome;
     }
-    if (clamp_inner_mss(packet, &inner, way_mtu(packet)))
+    if (clamp_inner_mss(skb, packet, &inner, way_mtu(skb, packet)))
         return SFUNNEL_FAILED;
-    outcome = pop_carrier(packet, &inner);
+    outcome = pop_carrier(skb, packet, &inner);
     return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;
 }
 

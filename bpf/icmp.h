@@ -91,18 +91,18 @@ static __always_inline void fill_own_error(struct own_error *error, __u32 mtu) {
  * bears the address that the packet was sent to: it has the best chance to pass a filter on the way
  * back.
  */
-static __noinline int report_too_big(struct packet *packet, __u32 mtu) {
-    struct __sk_buff *skb = packet->skb;
+VERIFIED_ONCE int report_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu) {
     struct own_error *error;
     __u32 zero = 0;
 
+    if (!packet)
+        return SFUNNEL_FAILED;
     if (!(packet->ip.fragment & bpf_htons(IP_DONT_FRAGMENT)) || packet->options_length ||
         packet->l4_length < QUOTED_L4)
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
-    /* First of all the packet becomes a short one, which also makes one packet of a super-packet.
-     */
+    /* It becomes a short packet first, which also makes one of a super-packet. */
     if (bpf_skb_change_tail(skb, LIFT_LENGTH, 0) || give_up_partial(skb, packet->l4_offset))
         return SFUNNEL_FAILED;
     _Static_assert(sizeof(*error) <= sizeof(struct sum_buffer), "an error fits into the buffer");
@@ -146,11 +146,10 @@ static __always_inline bool is_usable_quote(const struct iphdr *ip) {
 }
 
 /* An error with a wrong checksum must not get a right one. */
-static __noinline bool is_intact(const struct packet *packet) {
+static __noinline bool is_intact(struct __sk_buff *skb, const struct packet *packet) {
     __u32 sum = 0;
 
-    return !sum_bytes(packet->skb, packet->l4_offset, packet->l4_length, &sum) &&
-           sum_fold(sum) == 0xffff;
+    return !sum_bytes(skb, packet->l4_offset, packet->l4_length, &sum) && sum_fold(sum) == 0xffff;
 }
 
 static __always_inline bool has_quoted_carrier_fields(const struct l4_start *start) {
@@ -163,10 +162,12 @@ static __always_inline bool has_quoted_carrier_fields(const struct l4_start *sta
  * Did we send the quoted packet under this carrier, at the opposite hook: for a rule, or as a
  * reply? For a client whose port is remapped this does not tell.
  */
-static __noinline bool left_in_carrier(const struct packet *packet, const struct quote *quote) {
+VERIFIED_ONCE bool left_in_carrier(const struct packet *packet, const struct quote *quote) {
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 
+    if (!packet || !quote)
+        return false;
     key_of_replies(&key, packet, &quote->flow, true);
     key.direction = packet->direction;
     known = bpf_map_lookup_elem(&replies, &key);
@@ -182,10 +183,12 @@ static __noinline bool left_in_carrier(const struct packet *packet, const struct
 }
 
 /* Did the quoted packet come in a carrier at the opposite hook, and in which? */
-static __noinline bool came_in_carrier(const struct packet *packet, struct quote *quote) {
+VERIFIED_ONCE bool came_in_carrier(const struct packet *packet, struct quote *quote) {
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 
+    if (!packet || !quote)
+        return false;
     quote->port = quote->flow.sport;
     key_of_replies(&key, packet, &quote->flow, false);
     key.direction = packet->direction;
@@ -212,7 +215,7 @@ static __noinline bool came_in_carrier(const struct packet *packet, struct quote
  * The quoted packet's own checksum, if so much is quoted, with or without the addresses. Its
  * place is that of a checksum under a carrier of `size` bytes, 0 for none.
  */
-static __noinline int move_quoted_checksum(struct packet *packet, const struct quote *quote,
+static __noinline int move_quoted_checksum(struct __sk_buff *skb, const struct quote *quote,
                                            __u32 size, __u32 difference) {
     __u32 place = checksum_place(quote->flow.transport);
     __u32 offset = QUOTE_OFFSET + size + place;
@@ -220,28 +223,29 @@ static __noinline int move_quoted_checksum(struct packet *packet, const struct q
 
     if (quote->length < size + place + sizeof(checksum))
         return 0;
-    if (read_header(packet->skb, offset, &checksum, sizeof(checksum)))
+    if (read_header(skb, offset, &checksum, sizeof(checksum)))
         return -1;
     if (quote->flow.transport == IPPROTO_UDP && checksum == 0)
         return 0;
     checksum = moved_checksum(checksum, quote->flow.transport, difference);
-    return bpf_skb_store_bytes(packet->skb, offset, &checksum, sizeof(checksum), 0);
+    return bpf_skb_store_bytes(skb, offset, &checksum, sizeof(checksum), 0);
 }
 
 /* Head and IP header of an error that has grown or shrunk by `growth` bytes, all sums anew. */
-static __noinline int finish_error(struct packet *packet, struct error_head *head, __s32 growth) {
+static __noinline int finish_error(struct __sk_buff *skb, struct packet *packet,
+                                   struct error_head *head, __s32 growth) {
     struct ip_middle ip = changed_ip(&packet->ip, IPPROTO_ICMP, packet->ip_length + growth);
     __u32 sum = 0;
 
     if (head->icmp.quote_words)
         head->icmp.quote_words += growth >> 2;
     head->icmp.checksum = 0;
-    if (bpf_skb_store_bytes(packet->skb, HEAD_OFFSET, head, sizeof(*head), 0) ||
-        bpf_skb_store_bytes(packet->skb, ETH_HLEN + IP_MIDDLE, &ip, sizeof(ip), 0) ||
-        sum_bytes(packet->skb, HEAD_OFFSET, packet->l4_length + growth, &sum))
+    if (bpf_skb_store_bytes(skb, HEAD_OFFSET, head, sizeof(*head), 0) ||
+        bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, &ip, sizeof(ip), 0) ||
+        sum_bytes(skb, HEAD_OFFSET, packet->l4_length + growth, &sum))
         return -1;
     head->icmp.checksum = checksum_of(sum);
-    return bpf_skb_store_bytes(packet->skb, HEAD_OFFSET + offsetof(struct icmp_header, checksum),
+    return bpf_skb_store_bytes(skb, HEAD_OFFSET + offsetof(struct icmp_header, checksum),
                                &head->icmp.checksum, sizeof(head->icmp.checksum), 0);
 }
 
@@ -266,29 +270,29 @@ static __always_inline void change_reported_mtu(struct icmp_header *icmp, __s32 
 }
 
 /* The quoted packet loses its carrier. */
-static __noinline int unfunnel_error(struct packet *packet, struct error_head *head,
-                                     const struct quote *quote) {
+static __noinline int unfunnel_error(struct __sk_buff *skb, struct packet *packet,
+                                     struct error_head *head, const struct quote *quote) {
     __u32 size = carrier_size(quote->carrier.transport);
     /* What is cut out lies before the quote's carrier, and is then written over the carrier. */
     __u32 cut = size == sizeof(struct tcphdr)
                     ? bpf_csum_diff(NULL, 0, (__be32 *)head, sizeof(struct tcphdr), 0)
                     : bpf_csum_diff(NULL, 0, (__be32 *)head, sizeof(struct udphdr), 0);
 
-    if (move_quoted_checksum(packet, quote, size, sum_addresses(&quote->flow)) ||
-        bpf_skb_adjust_room(packet->skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
+    if (move_quoted_checksum(skb, quote, size, sum_addresses(&quote->flow)) ||
+        bpf_skb_adjust_room(skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
         return SFUNNEL_FAILED;
     change_quoted_ip(&head->ip, quote->flow.transport, quote->l4_length - size);
     change_reported_mtu(&head->icmp, -(__s32)size);
-    if (finish_error(packet, head, -(__s32)size))
+    if (finish_error(skb, packet, head, -(__s32)size))
         return SFUNNEL_FAILED;
     /* A right ICMP message sums to nothing before and after; only the cut was subtracted. */
     if (packet->direction == SFUNNEL_INGRESS)
-        bpf_csum_update(packet->skb, cut);
+        bpf_csum_update(skb, cut);
     return SFUNNEL_ERROR_UNFUNNELED;
 }
 
 /* The quoted packet gets the carrier that it came in, as it was. */
-static __noinline int write_quoted_carrier(struct packet *packet, const struct quote *quote,
+static __noinline int write_quoted_carrier(struct __sk_buff *skb, const struct quote *quote,
                                            __u32 size) {
     __u32 sum = ~sum_pseudo(quote->flow.transport, quote->l4_length);
     union carrier_header header;
@@ -297,39 +301,39 @@ static __noinline int write_quoted_carrier(struct packet *packet, const struct q
     sum = sum_add(sum, sum_pseudo(quote->carrier.transport, quote->l4_length + size));
     if (size == sizeof(header.tcp)) {
         fill_tcp_carrier(&header.tcp, quote->carrier.sport, quote->carrier.dport, sum);
-        return bpf_skb_store_bytes(packet->skb, QUOTE_OFFSET, &header.tcp, sizeof(header.tcp), 0);
+        return bpf_skb_store_bytes(skb, QUOTE_OFFSET, &header.tcp, sizeof(header.tcp), 0);
     }
     fill_udp_carrier(&header.udp, quote->carrier.sport, quote->carrier.dport,
                      quote->l4_length + size, sum);
-    return bpf_skb_store_bytes(packet->skb, QUOTE_OFFSET, &header.udp, sizeof(header.udp), 0);
+    return bpf_skb_store_bytes(skb, QUOTE_OFFSET, &header.udp, sizeof(header.udp), 0);
 }
 
 /* The quoted packet shows the client's own port again; the checksum covers it, if it is quoted. */
-static __noinline int show_quoted_port(struct packet *packet, const struct quote *quote) {
+static __noinline int show_quoted_port(struct __sk_buff *skb, const struct quote *quote) {
     __u16 port = bpf_htons(quote->port), shown = bpf_htons(quote->flow.sport);
 
-    if (move_quoted_checksum(packet, quote, 0, sum_add(port, (__u16)~shown)))
+    if (move_quoted_checksum(skb, quote, 0, sum_add(port, (__u16)~shown)))
         return -1;
-    return bpf_skb_store_bytes(packet->skb, QUOTE_OFFSET, &port, sizeof(port), 0);
+    return bpf_skb_store_bytes(skb, QUOTE_OFFSET, &port, sizeof(port), 0);
 }
 
-static __noinline int funnel_error(struct packet *packet, struct error_head *head,
-                                   const struct quote *quote) {
+static __noinline int funnel_error(struct __sk_buff *skb, struct packet *packet,
+                                   struct error_head *head, const struct quote *quote) {
     __u32 size = carrier_size(quote->carrier.transport);
 
     if (packet->ip_length + size > IP_MAX_LENGTH ||
         sizeof(struct iphdr) + quote->l4_length + size > IP_MAX_LENGTH)
         return SFUNNEL_NOT_TCP_UDP;
-    if (move_quoted_checksum(packet, quote, 0, ~sum_addresses(&quote->flow)))
+    if (move_quoted_checksum(skb, quote, 0, ~sum_addresses(&quote->flow)))
         return SFUNNEL_FAILED;
-    if (quote->port != quote->flow.sport && show_quoted_port(packet, quote))
+    if (quote->port != quote->flow.sport && show_quoted_port(skb, quote))
         return SFUNNEL_FAILED;
-    if (bpf_skb_adjust_room(packet->skb, size, BPF_ADJ_ROOM_NET, 0) ||
-        write_quoted_carrier(packet, quote, size))
+    if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0) ||
+        write_quoted_carrier(skb, quote, size))
         return SFUNNEL_FAILED;
     change_quoted_ip(&head->ip, quote->carrier.transport, quote->l4_length + size);
     change_reported_mtu(&head->icmp, size);
-    return finish_error(packet, head, size) ? SFUNNEL_FAILED : SFUNNEL_ERROR_FUNNELED;
+    return finish_error(skb, packet, head, size) ? SFUNNEL_FAILED : SFUNNEL_ERROR_FUNNELED;
 }
 
 /* Is this the inner packet of the quoted carrier? */
@@ -344,60 +348,62 @@ static __always_inline bool is_quoted_inner(const struct packet *packet, struct 
 }
 
 /* GO_ON if the quote shows no carrier of ours. */
-static __noinline int try_quoted_carrier(struct packet *packet, struct error_head *head,
-                                         struct quote *quote) {
+static __noinline int try_quoted_carrier(struct __sk_buff *skb, struct packet *packet,
+                                         struct error_head *head, struct quote *quote) {
     __u32 size = carrier_size(head->ip.protocol);
     struct l4_start start;
 
     if (head->ip.protocol == IPPROTO_TCP) {
         if (quote->length < sizeof(start) ||
-            read_header(packet->skb, QUOTE_OFFSET, &start, sizeof(start)) ||
+            read_header(skb, QUOTE_OFFSET, &start, sizeof(start)) ||
             !has_quoted_carrier_fields(&start))
             return GO_ON;
         if (quote->length < size + QUOTED_LEAST)
             return SFUNNEL_QUOTE_TOO_SHORT;
     } else if (quote->length < size + QUOTED_LEAST ||
-               read_header(packet->skb, QUOTE_OFFSET, &start, UDP_START)) {
+               read_header(skb, QUOTE_OFFSET, &start, UDP_START)) {
         return GO_ON;
     }
     quote->carrier.sport = bpf_ntohs(start.source);
     quote->carrier.dport = bpf_ntohs(start.dest);
     quote->carrier.transport = head->ip.protocol;
     if (quote->l4_length < size + QUOTED_LEAST ||
-        read_header(packet->skb, QUOTE_OFFSET + size, &start, QUOTED_LEAST))
+        read_header(skb, QUOTE_OFFSET + size, &start, QUOTED_LEAST))
         return GO_ON;
     if (!is_quoted_inner(packet, quote, &start, IPPROTO_UDP, size) &&
         !is_quoted_inner(packet, quote, &start, IPPROTO_TCP, size))
         return GO_ON;
-    return unfunnel_error(packet, head, quote);
+    return unfunnel_error(skb, packet, head, quote);
 }
 
 /* An error, perhaps about a packet of a flow that is funneled. */
-static __noinline int translate_error(struct packet *packet) {
+VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *packet) {
     struct error_head head;
     struct l4_start start;
     struct quote quote = {};
     int outcome;
 
+    if (!packet)
+        return SFUNNEL_FAILED;
     if (packet->options_length || packet->l4_length < sizeof(head) + QUOTED_LEAST ||
-        read_header(packet->skb, HEAD_OFFSET, &head, sizeof(head)) || !is_error(&head.icmp) ||
-        !is_usable_quote(&head.ip) || !is_intact(packet))
+        read_header(skb, HEAD_OFFSET, &head, sizeof(head)) || !is_error(&head.icmp) ||
+        !is_usable_quote(&head.ip) || !is_intact(skb, packet))
         return SFUNNEL_NOT_TCP_UDP;
 
     quote.length = packet->l4_length - sizeof(head);
     quote.l4_length = bpf_ntohs(head.ip.tot_len) - sizeof(head.ip);
     set_ipv4_addresses(&quote.flow, head.ip.saddr, head.ip.daddr);
-    outcome = try_quoted_carrier(packet, &head, &quote);
+    outcome = try_quoted_carrier(skb, packet, &head, &quote);
     if (outcome != GO_ON)
         return outcome;
 
-    if (read_header(packet->skb, QUOTE_OFFSET, &start, QUOTED_LEAST))
+    if (read_header(skb, QUOTE_OFFSET, &start, QUOTED_LEAST))
         return SFUNNEL_NOT_TCP_UDP;
     set_ports(&quote.flow, bpf_ntohs(start.source), bpf_ntohs(start.dest), head.ip.protocol,
               SFUNNEL_IPV4);
     if (!came_in_carrier(packet, &quote))
         return SFUNNEL_NOT_TCP_UDP;
-    return funnel_error(packet, &head, &quote);
+    return funnel_error(skb, packet, &head, &quote);
 }
 
 #endif

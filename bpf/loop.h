@@ -13,4 +13,16 @@
 #define HAS_LOOP_HELPER 1
 #endif
 
+/*
+ * A function that the verifier looks at once, with arguments of which it knows the types alone,
+ * and not once a call with all that it knows there: that is what makes loading quick. Pointers to
+ * structures are arguments of such functions since 5.12, and have to be asked whether they are
+ * NULL.
+ */
+#if HAS_LOOP_HELPER
+#define VERIFIED_ONCE __noinline
+#else
+#define VERIFIED_ONCE static __noinline
+#endif
+
 #endif

@@ -30,7 +30,7 @@ static __noinline __u32 route_mtu(const struct packet *packet) {
     struct sfunnel_route_key key = {.prefix_length = 32 + 128};
     __u32 *mtu;
 
-    key.ifindex = packet->skb->ifindex;
+    key.ifindex = packet->ifindex;
     if (packet->direction == SFUNNEL_EGRESS)
         __builtin_memcpy(key.destination, packet->flow.daddr, sizeof(key.destination));
     else
@@ -44,11 +44,13 @@ static __noinline __u32 route_mtu(const struct packet *packet) {
  * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
  * make too large a packet, on 5.12 to 5.16 it is lost behind us.
  */
-static __noinline __u32 way_mtu(const struct packet *packet) {
+VERIFIED_ONCE __u32 way_mtu(struct __sk_buff *skb, const struct packet *packet) {
     __u32 device = 0, route;
 
+    if (!packet)
+        return IP_MAX_LENGTH;
     if (HAS_LOOP_HELPER)
-        bpf_check_mtu(packet->skb, 0, &device, 0, 0);
+        bpf_check_mtu(skb, 0, &device, 0, 0);
     if (device == 0)
         device = IP_MAX_LENGTH;
     route = route_mtu(packet);
@@ -56,24 +58,24 @@ static __noinline __u32 way_mtu(const struct packet *packet) {
 }
 
 /* The length of the packet, or of its segments. */
-static __always_inline __u32 segment_length(const struct packet *packet) {
+static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct packet *packet) {
     __u32 header_length = sizeof(struct udphdr);
     __u8 tcp_offset;
 
-    if (!packet->skb->gso_size)
+    if (!packet->gso_size)
         return packet->ip_length;
     if (packet->flow.transport == IPPROTO_TCP) {
-        if (read_header(packet->skb, packet->l4_offset + TCP_OFFSET_BYTE, &tcp_offset,
-                        sizeof(tcp_offset)))
+        if (read_header(skb, packet->l4_offset + TCP_OFFSET_BYTE, &tcp_offset, sizeof(tcp_offset)))
             return packet->ip_length;
         header_length = tcp_offset >> 4 << 2;
     }
-    return packet->l4_offset - ETH_HLEN + header_length + packet->skb->gso_size;
+    return packet->l4_offset - ETH_HLEN + header_length + packet->gso_size;
 }
 
 /* With a carrier of this size, does it exceed what the way takes? */
-static __always_inline bool exceeds_mtu(const struct packet *packet, __u32 mtu, __u32 size) {
-    return packet->direction == SFUNNEL_EGRESS && segment_length(packet) + size > mtu;
+static __always_inline bool exceeds_mtu(struct __sk_buff *skb, const struct packet *packet,
+                                        __u32 mtu, __u32 size) {
+    return packet->direction == SFUNNEL_EGRESS && segment_length(skb, packet) + size > mtu;
 }
 
 /*

@@ -34,8 +34,9 @@ struct ip_middle {
 #define IP_MIDDLE offsetof(struct iphdr, tot_len)
 
 struct packet {
-    struct __sk_buff *skb;
+    __u32 ifindex;
     __u32 direction;
+    __u32 gso_size;     /* 0 but for super-packets */
     __u32 frame_length; /* as it came */
     __u32 ip_length;    /* of the IP header and all behind it */
     __u32 options_length;
@@ -45,6 +46,7 @@ struct packet {
     struct ip_middle ip;
     __u16 l4_checksum;      /* as it lies in the header */
     __u16 settled_checksum; /* what it will be under a carrier, or without it */
+    __u8 checksum_place;    /* in the L4 header that it is in */
     __u8 tcp_flags;
     bool is_plain;    /* no IP options, and the headers lie in the linear part */
     bool is_returned; /* a segment that has come back from the segmenter */
@@ -128,9 +130,10 @@ static __always_inline void set_ports(struct sfunnel_flow *flow, __u16 sport, __
 }
 
 /* Reads what the packet's L4 header begins with. */
-static __always_inline bool read_l4_start(struct packet *packet, struct l4_start *start) {
+static __always_inline bool read_l4_start(struct __sk_buff *skb, struct packet *packet,
+                                          struct l4_start *start) {
     bool is_tcp = packet->ip.protocol == IPPROTO_TCP;
-    void *data = (void *)(long)packet->skb->data, *end = (void *)(long)packet->skb->data_end;
+    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
     if (packet->l4_length < (is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
         return false;
@@ -142,14 +145,14 @@ static __always_inline bool read_l4_start(struct packet *packet, struct l4_start
     }
     __builtin_memset(start, 0, sizeof(*start));
     if (is_tcp)
-        return !read_header(packet->skb, packet->l4_offset, start, sizeof(*start));
-    return !read_header(packet->skb, packet->l4_offset, start, UDP_START);
+        return !read_header(skb, packet->l4_offset, start, sizeof(*start));
+    return !read_header(skb, packet->l4_offset, start, UDP_START);
 }
 
-static __always_inline int parse_l4(struct packet *packet) {
+static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *packet) {
     struct l4_start start;
 
-    if (!read_l4_start(packet, &start))
+    if (!read_l4_start(skb, packet, &start))
         return SFUNNEL_MALFORMED;
     set_ports(&packet->flow, bpf_ntohs(start.source), bpf_ntohs(start.dest), packet->ip.protocol,
               SFUNNEL_IPV4);
@@ -163,7 +166,7 @@ static __always_inline int parse_l4(struct packet *packet) {
      * Bytes behind the UDP length are in no checksum; nobody sends them on purpose. In a
      * super-packet the length may be that of one segment.
      */
-    if (bpf_ntohs(start.udp.length) != packet->l4_length && !packet->skb->gso_size)
+    if (bpf_ntohs(start.udp.length) != packet->l4_length && !packet->gso_size)
         return SFUNNEL_MALFORMED;
     return GO_ON;
 }
@@ -186,8 +189,7 @@ static __always_inline __u32 ip_length_of(const struct __sk_buff *skb, const str
 }
 
 /* GO_ON: a packet of TCP, UDP, or ICMP, whose header is not looked at here. */
-static __always_inline int parse(struct packet *packet) {
-    struct __sk_buff *skb = packet->skb;
+static __always_inline int parse(struct __sk_buff *skb, struct packet *packet) {
     __u32 header_length;
     struct iphdr ip;
 
@@ -219,7 +221,7 @@ static __always_inline int parse(struct packet *packet) {
     packet->l4_length = packet->ip_length - header_length;
     if (ip.protocol == IPPROTO_ICMP)
         return GO_ON;
-    return parse_l4(packet);
+    return parse_l4(skb, packet);
 }
 
 #endif

@@ -47,7 +47,7 @@ static __always_inline bool take_back(struct __sk_buff *skb) {
  */
 static __always_inline bool needs_segmenter(const struct packet *packet,
                                             const struct cached_flow *cached) {
-    if (packet->skb->gso_size)
+    if (packet->gso_size)
         return true;
     return !packet->is_returned && !is_over(cached->segmented_until, jiffies_now());
 }
@@ -60,17 +60,18 @@ static __always_inline bool has_segmenter(struct __sk_buff *skb) {
 }
 
 /* GO_ON for a small packet that has nobody to follow. */
-static __noinline int send_to_segmenter(struct packet *packet, struct cached_flow *cached) {
-    struct __sk_buff *skb = packet->skb;
-
+VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet,
+                                    struct cached_flow *cached) {
+    if (!packet || !cached)
+        return SFUNNEL_FAILED;
     /* One that comes back unsegmented would go round for ever. */
     if (packet->is_returned)
         return SFUNNEL_NO_SEGMENTER;
     if (!has_segmenter(skb)) {
         cached->segmented_until = jiffies_now();
-        return skb->gso_size ? SFUNNEL_NO_SEGMENTER : GO_ON;
+        return packet->gso_size ? SFUNNEL_NO_SEGMENTER : GO_ON;
     }
-    if (skb->gso_size)
+    if (packet->gso_size)
         cached->segmented_until = jiffies_now() + REFRESH_JIFFIES;
     if (!is_test_run(skb)) {
         skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] = SFUNNEL_SEGMENT_SENT;

@@ -25,14 +25,14 @@
 #include "finish.h"
 
 /* No rule has matched: the packet may still belong to a flow that another one has funneled. */
-static __always_inline int follow(struct packet *packet, struct cached_flow *cached,
-                                  __u32 replies) {
+static __always_inline int follow(struct __sk_buff *skb, struct packet *packet,
+                                  struct cached_flow *cached, __u32 replies) {
     int outcome = SFUNNEL_NO_MATCH;
 
     if (replies & SFUNNEL_REPLY_TO_FUNNEL)
-        outcome = funnel_reply(packet, cached);
+        outcome = funnel_reply(skb, packet, cached);
     if (outcome == SFUNNEL_NO_MATCH && replies & (SFUNNEL_REPLY_IN_TCP | SFUNNEL_REPLY_IN_UDP))
-        outcome = unfunnel_reply(packet, cached, replies);
+        outcome = unfunnel_reply(skb, packet, cached, replies);
     return outcome;
 }
 
@@ -51,7 +51,7 @@ static __always_inline __u32 replies_at(const struct sfunnel_control *in_force, 
 
 static __always_inline bool asks_rules(const struct packet *packet,
                                        const struct sfunnel_control *in_force) {
-    struct sfunnel_hook hook = {.ifindex = packet->skb->ifindex, .direction = packet->direction};
+    struct sfunnel_hook hook = {.ifindex = packet->ifindex, .direction = packet->direction};
 
     return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
 }
@@ -78,7 +78,8 @@ static __noinline void ask_rules(const struct packet *packet,
     cached->carrier_sport = carrier_source_port(rule, &packet->flow);
 }
 
-static __always_inline int judge(struct packet *packet, const struct sfunnel_control *in_force) {
+static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
+                                 const struct sfunnel_control *in_force) {
     struct cached_flow *cached = cached_flow_of(packet, &packet->flow, CACHED_PACKET);
 
     if (!cached)
@@ -86,15 +87,15 @@ static __always_inline int judge(struct packet *packet, const struct sfunnel_con
     if (cached->generation != in_force->generation)
         ask_rules(packet, in_force, cached);
     if (!cached->rule_index)
-        return follow(packet, cached, replies_at(in_force, packet->direction));
+        return follow(skb, packet, cached, replies_at(in_force, packet->direction));
     packet->rule_index = cached->rule_index;
     count_rule(cached->counter, packet->frame_length);
 
     switch (cached->kind) {
     case SFUNNEL_FUNNEL_ENCAP:
-        return funnel(packet, cached);
+        return funnel(skb, packet, cached);
     case SFUNNEL_UNFUNNEL_DECAP:
-        return unfunnel(packet, cached);
+        return unfunnel(skb, packet, cached);
     case SFUNNEL_DROP:
         return SFUNNEL_DROPPED;
     default:
@@ -107,8 +108,8 @@ static __always_inline bool is_untouched(int outcome) {
            outcome == SFUNNEL_ACCEPTED;
 }
 
-static __always_inline int live(struct packet *packet) {
-    int outcome = parse(packet);
+static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
+    int outcome = parse(skb, packet);
     struct sfunnel_control *in_force;
     __u32 zero = 0;
 
@@ -119,8 +120,8 @@ static __always_inline int live(struct packet *packet) {
         return SFUNNEL_NO_MATCH;
 
     if (packet->ip.protocol == IPPROTO_ICMP)
-        return translate_error(packet);
-    outcome = judge(packet, in_force);
+        return translate_error(skb, packet);
+    outcome = judge(skb, packet, in_force);
     if (is_untouched(outcome) &&
         replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
         forget_unfunneled(packet);
@@ -128,10 +129,15 @@ static __always_inline int live(struct packet *packet) {
 }
 
 static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction direction) {
-    struct packet packet = {.skb = skb, .direction = direction, .frame_length = skb->len};
+    struct packet packet = {
+        .ifindex = skb->ifindex,
+        .direction = direction,
+        .gso_size = skb->gso_size,
+        .frame_length = skb->len,
+    };
 
     packet.is_returned = take_back(skb);
-    return finish(&packet, live(&packet));
+    return finish(skb, &packet, live(skb, &packet));
 }
 
 SEC("tc")
