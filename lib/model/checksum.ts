@@ -1,6 +1,6 @@
 /** The Internet checksum: sums after RFC 1071, incremental updates after RFC 1624. */
 
-import type { Addresses } from "./frame.ts";
+import type { Addresses } from "./ip.ts";
 
 /** Folds carries back in until 16 bits are left ("end-around carry", RFC 1071 section 1). */
 function fold(sum: number): number {
@@ -68,13 +68,32 @@ export function updateChecksum(checksum: number, before: Uint8Array, after: Uint
   return complement(fold(sum));
 }
 
-/** What TCP and UDP sum besides their own bytes over IPv4 (RFC 9293 section 3.1, RFC 768). */
+/** What TCP and UDP sum besides their own bytes, by the length of the addresses. */
 export function pseudoHeader(addresses: Addresses, protocol: number, length: number): Uint8Array {
+  const isIpv4 = addresses.source.length === 4;
+  return isIpv4
+    ? pseudoHeader4(addresses, protocol, length)
+    : pseudoHeader6(addresses, protocol, length);
+}
+
+/** RFC 9293 section 3.1, RFC 768. */
+function pseudoHeader4(addresses: Addresses, protocol: number, length: number): Uint8Array {
   const bytes = new Uint8Array(12);
   bytes.set(addresses.source, 0);
   bytes.set(addresses.destination, 4);
   const view = new DataView(bytes.buffer);
   view.setUint8(9, protocol);
   view.setUint16(10, length);
+  return bytes;
+}
+
+/** RFC 8200 section 8.1. */
+function pseudoHeader6(addresses: Addresses, protocol: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(40);
+  bytes.set(addresses.source, 0);
+  bytes.set(addresses.destination, 16);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(32, length);
+  view.setUint8(39, protocol);
   return bytes;
 }

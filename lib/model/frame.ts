@@ -1,22 +1,25 @@
 /** Reads an Ethernet frame with an IPv4 packet in it into the fields that rules look at. */
 
 import type { Family, Transport } from "../rules/types.ts";
+import { viewOf } from "./bytes.ts";
+import {
+  type Addresses,
+  addressesOf,
+  isFragment,
+  protocolOf,
+  readIp,
+  totalLengthOf,
+} from "./ip.ts";
 import type { Outcome } from "./outcome.ts";
 
 /** IP protocol numbers. */
 export const PROTOCOL: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
 
-/** Length of an Ethernet header. */
-export const ETHERNET_LENGTH = 14;
 /** Length of a TCP header without options, and of a UDP header. */
 export const TRANSPORT_HEADER_LENGTH: Readonly<Record<Transport, number>> = { tcp: 20, udp: 8 };
-/** The most that IPv4's total length field can say. */
-export const MAX_TOTAL_LENGTH = 0xffff;
 
-const ETHERTYPE_IPV4 = 0x0800;
-const MIN_IPV4_HEADER_LENGTH = 20;
-/** MF and the 13 bits of the offset; DF and the reserved bit do not make a fragment. */
-const FRAGMENT_BITS = 0x3fff;
+/** Bytes of an IPv4 address. */
+const IPV4_LENGTH = 4;
 
 /** The five fields that rules look at. */
 export interface Flow {
@@ -29,16 +32,10 @@ export interface Flow {
   readonly dport: number;
 }
 
-/** Source and destination address of a packet, 4 bytes each. */
-export interface Addresses {
-  readonly source: Uint8Array;
-  readonly destination: Uint8Array;
-}
-
 /** A frame taken apart. The four byte arrays laid end to end are the frame again. */
 export interface Packet {
   readonly ethernet: Uint8Array;
-  /** IPv4 header with its options. */
+  /** IP header; IPv4's with its options. */
   readonly ip: Uint8Array;
   /** TCP or UDP header and all that follows it, as far as IP's total length goes. */
   readonly transport: Uint8Array;
@@ -53,74 +50,59 @@ export interface Packet {
 /** Why a frame holds no packet that rules could look at. */
 export type Unreadable = Extract<Outcome, "not_ipv4" | "malformed" | "not_tcp_udp" | "fragment">;
 
-/** A view for reading and writing big-endian fields of `bytes`. */
-export function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** Takes apart a frame of at least an Ethernet header. The parts are copies. */
+export function readFrame(frame: Uint8Array): Packet | Unreadable {
+  const packet = readIp(frame);
+  if (typeof packet === "string") return packet;
+  const { ethernet, ip, content, padding } = packet;
+
+  const transport = transportOf(protocolOf(ip));
+  if (transport === undefined) return "not_tcp_udp";
+
+  // Only the first fragment shows ports. To funnel that one alone would split the packet over
+  // two protocols, and whoever reassembles it would drop it whole.
+  if (isFragment(ip)) return "fragment";
+
+  if (content.length < TRANSPORT_HEADER_LENGTH[transport]) return "malformed";
+  if (transport === "udp" && viewOf(content).getUint16(4) !== content.length) return "malformed";
+
+  const addresses = addressesOf(ip);
+  return {
+    ethernet,
+    ip,
+    transport: content,
+    padding,
+    totalLength: totalLengthOf(ip),
+    addresses,
+    flow: flowOf(addresses, transport, content),
+  };
 }
 
-function transportOf(protocol: number): Transport | undefined {
+/** The transport of an IP protocol number. */
+export function transportOf(protocol: number): Transport | undefined {
   if (protocol === PROTOCOL.tcp) return "tcp";
   if (protocol === PROTOCOL.udp) return "udp";
   return undefined;
 }
 
-/** An IPv4 address in its mapped form. */
+/** The flow of a TCP or UDP header, of which the ports are enough, between two addresses. */
+export function flowOf(addresses: Addresses, transport: Transport, header: Uint8Array): Flow {
+  const view = viewOf(header);
+  return {
+    family: addresses.source.length === IPV4_LENGTH ? "ip" : "ip6",
+    transport,
+    saddr: mapped(addresses.source),
+    daddr: mapped(addresses.destination),
+    sport: view.getUint16(0),
+    dport: view.getUint16(2),
+  };
+}
+
+/** An address as keys hold it: IPv4 in its mapped form, IPv6 as it is. */
 function mapped(address: Uint8Array): Uint8Array {
+  if (address.length !== IPV4_LENGTH) return address;
   const bytes = new Uint8Array(16);
   bytes.set([0xff, 0xff], 10);
   bytes.set(address, 12);
   return bytes;
-}
-
-/** Takes apart a frame of at least {@link ETHERNET_LENGTH} bytes. The parts are copies. */
-export function readFrame(frame: Uint8Array): Packet | Unreadable {
-  const view = viewOf(frame);
-  if (view.getUint16(12) !== ETHERTYPE_IPV4) return "not_ipv4";
-
-  if (frame.length < ETHERNET_LENGTH + MIN_IPV4_HEADER_LENGTH) return "malformed";
-  const versionAndLength = view.getUint8(ETHERNET_LENGTH);
-  const ipLength = (versionAndLength & 0x0f) * 4;
-  const totalLength = view.getUint16(ETHERNET_LENGTH + 2);
-  if (versionAndLength >> 4 !== 4) return "malformed";
-  if (ipLength < MIN_IPV4_HEADER_LENGTH) return "malformed";
-  if (frame.length < ETHERNET_LENGTH + ipLength) return "malformed";
-  if (totalLength < ipLength) return "malformed";
-  if (frame.length < ETHERNET_LENGTH + totalLength) return "malformed";
-
-  const transport = transportOf(view.getUint8(ETHERNET_LENGTH + 9));
-  if (transport === undefined) return "not_tcp_udp";
-
-  // Only the first fragment shows ports. To funnel that one alone would split the packet over
-  // two protocols, and whoever reassembles it would drop it whole.
-  if ((view.getUint16(ETHERNET_LENGTH + 6) & FRAGMENT_BITS) !== 0) return "fragment";
-
-  const transportStart = ETHERNET_LENGTH + ipLength;
-  const transportEnd = ETHERNET_LENGTH + totalLength;
-  const transportLength = totalLength - ipLength;
-  if (transportLength < TRANSPORT_HEADER_LENGTH[transport]) return "malformed";
-  if (transport === "udp" && view.getUint16(transportStart + 4) !== transportLength) {
-    return "malformed";
-  }
-
-  const part = (start: number, end: number) => new Uint8Array(frame.subarray(start, end));
-  const addresses = {
-    source: part(ETHERNET_LENGTH + 12, ETHERNET_LENGTH + 16),
-    destination: part(ETHERNET_LENGTH + 16, ETHERNET_LENGTH + 20),
-  };
-  return {
-    ethernet: part(0, ETHERNET_LENGTH),
-    ip: part(ETHERNET_LENGTH, transportStart),
-    transport: part(transportStart, transportEnd),
-    padding: part(transportEnd, frame.length),
-    totalLength,
-    addresses,
-    flow: {
-      family: "ip",
-      transport,
-      saddr: mapped(addresses.source),
-      daddr: mapped(addresses.destination),
-      sport: view.getUint16(transportStart),
-      dport: view.getUint16(transportStart + 2),
-    },
-  };
 }

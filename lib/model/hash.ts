@@ -5,7 +5,8 @@
  */
 
 import type { CarrierSourcePort } from "../rules/types.ts";
-import { type Flow, PROTOCOL, viewOf } from "./frame.ts";
+import { viewOf } from "./bytes.ts";
+import { type Flow, PROTOCOL } from "./frame.ts";
 
 const SEED = 0x9e3779b9;
 const MULTIPLIER = 0x85ebca6b;

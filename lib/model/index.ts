@@ -4,5 +4,7 @@
  */
 
 export type { Direction, Ruleset } from "../rules/types.ts";
+export type { SimulateOptions } from "./hook.ts";
 export { OUTCOMES, type Outcome } from "./outcome.ts";
-export { type SimulateOptions, type Simulation, Simulator, simulate } from "./simulate.ts";
+export type { Simulation } from "./result.ts";
+export { Simulator, simulate } from "./simulate.ts";

@@ -6,7 +6,8 @@
  */
 
 import type { Direction } from "../rules/types.ts";
-import type { Carrier, Inner } from "./encap.ts";
+import { type Carrier, isSameCarrier, turnedRound } from "./carrier.ts";
+import type { Inner } from "./encap.ts";
 import type { Flow } from "./frame.ts";
 import { flowHash, hashWord, portOfHash } from "./hash.ts";
 
@@ -36,16 +37,24 @@ function repliesTo(flow: Flow): Flow {
 }
 
 function keyOf(reply: Flow, direction: Direction, treatment: Treatment): string {
-  const { transport, saddr, sport, daddr, dport } = reply;
-  return [direction, treatment, transport, saddr.join("."), sport, daddr.join("."), dport].join(
-    " ",
-  );
+  const { family, transport, saddr, sport, daddr, dport } = reply;
+  return [
+    direction,
+    treatment,
+    family,
+    transport,
+    saddr.join("."),
+    sport,
+    daddr.join("."),
+    dport,
+  ].join(" ");
 }
 
-function sameCarrier(one: Carrier, other: Carrier): boolean {
-  return (
-    one.transport === other.transport && one.sport === other.sport && one.dport === other.dport
-  );
+/** How a packet looked in its carrier. */
+export interface Carried {
+  readonly carrier: Carrier;
+  /** The source port of the packet itself. */
+  readonly sport: number;
 }
 
 /** All that one interface remembers. */
@@ -67,7 +76,7 @@ export class Replies {
     const keyFor = (sport: number) =>
       keyOf(repliesTo({ ...flow, sport }), opposite(direction), "funnel");
     const mine = (known: Remembered) =>
-      sameCarrier(known.carrier, carrier) && known.port === flow.sport;
+      isSameCarrier(known.carrier, carrier) && known.port === flow.sport;
     const remember = (port: number) => {
       this.#known.set(keyFor(port), { carrier, port: flow.sport });
       return port;
@@ -105,13 +114,34 @@ export class Replies {
   toFunnel(reply: Flow, direction: Direction): Remembered | undefined {
     const known = this.#known.get(keyOf(reply, direction, "funnel"));
     if (known === undefined) return undefined;
-    const { transport, sport, dport } = known.carrier;
-    return { carrier: { transport, sport: dport, dport: sport }, port: known.port };
+    return { carrier: turnedRound(known.carrier), port: known.port };
   }
 
   /** Client side: whether this came as a reply to a flow that left funneled. */
   isToUnfunnel(inner: Flow, carrier: Carrier, direction: Direction): boolean {
     const known = this.#known.get(keyOf(inner, direction, "unfunnel"));
     return known?.carrier.transport === carrier.transport && known.carrier.dport === carrier.sport;
+  }
+  /**
+   * Whether a flow goes under this carrier through the hook opposite to `direction`, by a rule or
+   * as a reply. It is the flow as its carrier holds it; a reply to another port than the client's
+   * own is not found by that.
+   */
+  isFunneled(flow: Flow, carrier: Carrier, direction: Direction): boolean {
+    const left = this.#known.get(keyOf(repliesTo(flow), direction, "unfunnel"));
+    if (left !== undefined && isSameCarrier(left.carrier, carrier)) return true;
+    const replied = this.#known.get(keyOf(flow, opposite(direction), "funnel"));
+    return replied?.port === flow.dport && isSameCarrier(replied.carrier, turnedRound(carrier));
+  }
+
+  /**
+   * How packets of a flow look before they come out of their carrier at the hook opposite to
+   * `direction`, by a rule or as replies; undefined if they never did.
+   */
+  beforeUnfunneled(flow: Flow, direction: Direction): Carried | undefined {
+    const came = this.#known.get(keyOf(repliesTo(flow), direction, "funnel"));
+    if (came !== undefined) return { carrier: came.carrier, sport: came.port };
+    const replied = this.#known.get(keyOf(flow, opposite(direction), "unfunnel"));
+    return replied && { carrier: turnedRound(replied.carrier), sport: flow.sport };
   }
 }

@@ -274,6 +274,46 @@ export function icmp(
   };
 }
 
+/** Types of ICMP errors, and the one code that matters. */
+export const ICMP = {
+  unreachable: 3,
+  fragmentationNeeded: 4,
+  timeExceeded: 11,
+  parameterProblem: 12,
+} as const;
+
+/**
+ * What an ICMP error quotes of a frame: its IP packet as far as `length` bytes behind the IP
+ * header. Padding is no part of a packet.
+ */
+export function quote(frame: Uint8Array, length = Number.POSITIVE_INFINITY): Uint8Array {
+  const packet = frame.subarray(14, 14 + view(frame).getUint16(16));
+  return new Uint8Array(packet.subarray(0, ((packet[0] ?? 0) & 0x0f) * 4 + length));
+}
+
+/** An ICMP error; "fragmentation needed" unless told otherwise, for which there is an MTU. */
+export function icmpError(
+  fields: {
+    readonly type?: number;
+    readonly code?: number;
+    readonly mtu?: number;
+    /** The first two of the four bytes behind the checksum. */
+    readonly unused?: number;
+  },
+  quoted: Uint8Array,
+): Layer {
+  const rest = new Uint8Array(4);
+  view(rest).setUint16(0, fields.unused ?? 0);
+  view(rest).setUint16(2, fields.mtu ?? 0);
+  const { type = ICMP.unreachable, code = ICMP.fragmentationNeeded } = fields;
+  return icmp({ type, code, rest }, quoted);
+}
+
+/** A TCP option that says how large a segment may be. */
+export function mss(size: number): Uint8Array {
+  return bytes(2, 4, size >> 8, size & 0xff);
+}
+
 /** Any other protocol, or bytes that are no header at all. */
 export function raw(protocol: number, content: Uint8Array = new Uint8Array()): Layer {
   return { protocol, build: () => new Uint8Array(content) };
@@ -550,8 +590,11 @@ export function describeFrame(frame: Uint8Array, inner?: Transport): string {
   if (ipLength > 20) lines.push(`ip options ${hex(body.subarray(20, ipLength))}`);
 
   const found = locateIpv4(frame);
-  if (found === undefined)
-    return [...lines, rest(body.subarray(Math.max(ipLength, 20)))].join("\n");
+  if (found === undefined) {
+    const behind = body.subarray(Math.max(ipLength, 20));
+    const isIcmp = ip.getUint8(9) === PROTOCOL.icmp && behind.length >= 8;
+    return [...lines, ...(isIcmp ? describeIcmp(frame) : [rest(behind)])].join("\n");
+  }
   const content = frame.subarray(found.start, found.end);
   const carrierLength = found.transport === "tcp" ? 20 : 8;
   if (inner !== undefined && states.inner !== undefined) {
@@ -565,6 +608,25 @@ export function describeFrame(frame: Uint8Array, inner?: Transport): string {
   const padding = frame.subarray(found.end);
   if (padding.length > 0) lines.push(`padding ${rest(padding)}`);
   return lines.join("\n");
+}
+
+/** An ICMP message; where there is a quote, its IP header apart from the rest. */
+function describeIcmp(frame: Uint8Array): string[] {
+  const start = 14 + ((frame[14] ?? 0) & 0x0f) * 4;
+  const end = Math.max(start + 8, 14 + view(frame).getUint16(16));
+  const message = frame.subarray(start, end);
+  const read = view(message);
+  const lines = [
+    [
+      `icmp type ${read.getUint8(0)} code ${read.getUint8(1)}`,
+      `rest ${hex16(read.getUint16(4))} ${read.getUint16(6)}`,
+      `checksum ${hex16(read.getUint16(2))} ${internetChecksum(message) === 0 ? "right" : "wrong"}`,
+    ].join(" "),
+    `quoted ${rest(message.subarray(8, 28))}`,
+    `behind ${rest(message.subarray(28))}`,
+  ];
+  const padding = frame.subarray(end);
+  return padding.length > 0 ? [...lines, `padding ${rest(padding)}`] : lines;
 }
 
 function describeTransport(

@@ -1,0 +1,79 @@
+/** The header that a funneled packet shows in place of its own. */
+
+import type { Transport } from "../rules/types.ts";
+import { viewOf } from "./bytes.ts";
+import { TRANSPORT_HEADER_LENGTH } from "./frame.ts";
+import type { Addresses } from "./ip.ts";
+
+/** Bytes that a carrier adds to a packet. It never has options. */
+export const OVERHEAD: Readonly<Record<Transport, number>> = TRANSPORT_HEADER_LENGTH;
+
+/**
+ * Both addresses of the inner pseudo header on the way, 0.0.0.0 or `::` as the packet's are: NAT
+ * cannot know of the inner checksum.
+ */
+export function unspecified({ source, destination }: Addresses): Addresses {
+  return {
+    source: new Uint8Array(source.length),
+    destination: new Uint8Array(destination.length),
+  };
+}
+
+/** Fields of a TCP carrier that are always the same; they tell it from a real connection. */
+const TCP_CARRIER = {
+  sequence: 0xcafebabe,
+  acknowledgment: 0xbabecafe,
+  /** Data offset 5 in the high half, reserved bits 0. */
+  dataOffset: 0x50,
+  /** SYN and nothing else. */
+  flags: 0x02,
+  window: 1024,
+} as const;
+
+/** What the carrier of a packet shows. */
+export interface Carrier {
+  readonly transport: Transport;
+  readonly sport: number;
+  readonly dport: number;
+}
+
+/** The carrier of the other direction. */
+export function turnedRound({ transport, sport, dport }: Carrier): Carrier {
+  return { transport, sport: dport, dport: sport };
+}
+
+export function isSameCarrier(one: Carrier, other: Carrier): boolean {
+  return (
+    one.transport === other.transport && one.sport === other.sport && one.dport === other.dport
+  );
+}
+
+/** A carrier's header with its checksum field still zero. */
+export function carrierHeader(carrier: Carrier, innerLength: number): Uint8Array {
+  const header = new Uint8Array(OVERHEAD[carrier.transport]);
+  const view = viewOf(header);
+  view.setUint16(0, carrier.sport);
+  view.setUint16(2, carrier.dport);
+  if (carrier.transport === "tcp") {
+    view.setUint32(4, TCP_CARRIER.sequence);
+    view.setUint32(8, TCP_CARRIER.acknowledgment);
+    view.setUint8(12, TCP_CARRIER.dataOffset);
+    view.setUint8(13, TCP_CARRIER.flags);
+    view.setUint16(14, TCP_CARRIER.window);
+  } else {
+    view.setUint16(4, header.length + innerLength);
+  }
+  return header;
+}
+
+/** Whether a TCP header of at least 20 bytes is a carrier's. */
+export function hasCarrierFields(header: Uint8Array): boolean {
+  const view = viewOf(header);
+  return (
+    view.getUint32(4) === TCP_CARRIER.sequence &&
+    view.getUint32(8) === TCP_CARRIER.acknowledgment &&
+    view.getUint8(12) === TCP_CARRIER.dataOffset &&
+    view.getUint8(13) === TCP_CARRIER.flags &&
+    view.getUint16(14) === TCP_CARRIER.window
+  );
+}

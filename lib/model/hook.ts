@@ -1,0 +1,38 @@
+/** What is told of the hook that a frame passes. */
+
+import { checkOptionNames, optionError } from "../rules/options.ts";
+import { quoteValue } from "../rules/quote.ts";
+import type { Direction } from "../rules/types.ts";
+
+/** How `simulate` is to look at a frame. */
+export interface SimulateOptions {
+  /** The hook that the frame passes: which of the two rule lists applies. */
+  readonly direction: Direction;
+  /**
+   * Bytes that the largest IP packet of the interface has, at egress those of the route if they
+   * are less. Default: 65536, as loopback has, on which `testRun` runs.
+   */
+  readonly mtu?: number;
+}
+
+/** The options with nothing left out. */
+export type Hook = Required<SimulateOptions>;
+
+const LOOPBACK_MTU = 65_536;
+/** What every link must carry (RFC 791 section 3.2). */
+const LOWEST_MTU = 68;
+
+/** @throws OptionError for a missing or misspelt option. */
+export function readHook(operation: string, options: unknown): Hook {
+  checkOptionNames(operation, options, ["direction", "mtu"]);
+  const { direction, mtu = LOOPBACK_MTU } = options;
+  if (direction !== "ingress" && direction !== "egress") {
+    const problem = `expected "ingress" or "egress", found ${quoteValue(direction)}`;
+    throw optionError(operation, "direction", problem);
+  }
+  if (typeof mtu !== "number" || !Number.isSafeInteger(mtu) || mtu < LOWEST_MTU) {
+    const problem = `expected a whole number from ${LOWEST_MTU}, found ${quoteValue(mtu)}`;
+    throw optionError(operation, "mtu", problem);
+  }
+  return { direction, mtu };
+}

@@ -1,0 +1,62 @@
+/**
+ * The MSS option of TCP (RFC 9293 section 3.7.1): what the other end may send in one segment. A
+ * SYN that travels in a carrier must leave room for the carriers of what is to come.
+ */
+
+import type { Family, Transport } from "../rules/types.ts";
+import { viewOf } from "./bytes.ts";
+import { type Carrier, OVERHEAD } from "./carrier.ts";
+import { TRANSPORT_HEADER_LENGTH } from "./frame.ts";
+import { IPV4_HEADER_LENGTH } from "./ip.ts";
+import { IPV6_HEADER_LENGTH } from "./ip6.ts";
+import { correctChecksum, isSyn } from "./transport.ts";
+
+/** Kinds of options. All but the first two are followed by their length. */
+const KIND = { end: 0, nothing: 1, mss: 2 } as const;
+/** Kind, length and the two bytes of the size. */
+const MSS_LENGTH = 4;
+
+/** The largest segment that fits the MTU together with IP header, carrier, and its own header. */
+export function largestSegment(mtu: number, family: Family, carrier: Carrier): number {
+  const ip = family === "ip" ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH;
+  const headers = ip + TRANSPORT_HEADER_LENGTH.tcp + OVERHEAD[carrier.transport];
+  return Math.max(1, mtu - headers);
+}
+
+/** A TCP or UDP packet that, if it is a SYN, asks for no segments larger than `limit`. */
+export function clampMss(bytes: Uint8Array, transport: Transport, limit: number): Uint8Array {
+  if (!isSyn(bytes, transport)) return bytes;
+  const offset = findMss(bytes);
+  if (offset === undefined || viewOf(bytes).getUint16(offset) <= limit) return bytes;
+
+  const clamped = bytes.slice();
+  viewOf(clamped).setUint16(offset, limit);
+  // Options need not be aligned: whole words of the sum, which are two where the offset is odd.
+  const summed = (segment: Uint8Array) => segment.slice(offset & ~1, (offset + 3) & ~1);
+  correctChecksum(clamped, "tcp", summed(bytes), summed(clamped));
+  return clamped;
+}
+
+/** Where the size of the first MSS option is. */
+function findMss(segment: Uint8Array): number | undefined {
+  const view = viewOf(segment);
+  const headerLength = (view.getUint8(12) >> 4) * 4;
+  // Options that are not all there may be anything.
+  if (headerLength > segment.length) return undefined;
+
+  let offset = TRANSPORT_HEADER_LENGTH.tcp;
+  while (offset < headerLength) {
+    const kind = view.getUint8(offset);
+    if (kind === KIND.end) return undefined;
+    if (kind === KIND.nothing) {
+      offset += 1;
+      continue;
+    }
+    if (offset + 1 >= headerLength) return undefined;
+    const length = view.getUint8(offset + 1);
+    if (length < 2 || offset + length > headerLength) return undefined;
+    if (kind === KIND.mss && length === MSS_LENGTH) return offset + 2;
+    offset += length;
+  }
+  return undefined;
+}

@@ -1,0 +1,69 @@
+/**
+ * An ICMP error about a packet of a funneled flow. Who wrote it saw the packet in its carrier and
+ * who reads it sent the packet without, or the other way round: nothing would match, and path MTU
+ * discovery would go blind. So the error is turned into one about the packet that its reader knows.
+ */
+
+import type { Direction } from "../rules/types.ts";
+import { OVERHEAD } from "./carrier.ts";
+import { type IcmpError, readError, toldMtu, withQuote } from "./icmp.ts";
+import { MAX_TOTAL_LENGTH, totalLengthOf } from "./ip.ts";
+import { type Quote, readQuote, readQuotedCarrier, unwrap, wrap } from "./quote.ts";
+import type { Replies } from "./replies.ts";
+import type { Result } from "./result.ts";
+
+/** No link has less (RFC 791 section 3.2), so no router may be told to send less. */
+const LOWEST_MTU = 68;
+
+/** What becomes of a frame with neither TCP nor UDP in it. */
+export function turnError(frame: Uint8Array, direction: Direction, replies: Replies): Result {
+  const error = readError(frame);
+  const quote = error && readQuote(error.quote);
+  return (
+    (quote &&
+      (unfunnelError(error, quote, direction, replies) ??
+        funnelError(error, quote, direction, replies))) ?? { outcome: "not_tcp_udp" }
+  );
+}
+
+/** It comes back to where the flow was funneled. */
+function unfunnelError(
+  error: IcmpError,
+  quote: Quote,
+  direction: Direction,
+  replies: Replies,
+): Result | undefined {
+  const carriers = readQuotedCarrier(quote);
+  if (carriers === "too short") return { outcome: "quote_too_short" };
+  const ours = carriers.find(({ carrier, inner }) => replies.isFunneled(inner, carrier, direction));
+  if (ours === undefined) return undefined;
+
+  const overhead = OVERHEAD[ours.carrier.transport];
+  const mtu = toldMtu(error);
+  const less = mtu === undefined || mtu < LOWEST_MTU + overhead ? mtu : mtu - overhead;
+  const frame = withQuote(error, unwrap(quote, ours.inner.transport), less);
+  return { outcome: "error_unfunneled", frame };
+}
+
+/** It goes back to where the flow was funneled. */
+function funnelError(
+  error: IcmpError,
+  quote: Quote,
+  direction: Direction,
+  replies: Replies,
+): Result | undefined {
+  const came = replies.beforeUnfunneled(quote.flow, direction);
+  if (came === undefined) return undefined;
+  const overhead = OVERHEAD[came.carrier.transport];
+  const room = (ip: Uint8Array) => totalLengthOf(ip) + overhead <= MAX_TOTAL_LENGTH;
+  if (!room(quote.ip) || !room(error.packet.ip)) return undefined;
+
+  const mtu = toldMtu(error);
+  // Old routers know none and say 0 (RFC 1191 section 5).
+  const fits = mtu !== undefined && mtu !== 0 && mtu + overhead <= MAX_TOTAL_LENGTH;
+  const more = fits ? mtu + overhead : mtu;
+  return {
+    outcome: "error_funneled",
+    frame: withQuote(error, wrap(quote, came.carrier, came.sport), more),
+  };
+}
