@@ -133,6 +133,22 @@ static long sum_chunk(__u32 index __attribute__((unused)), struct summing *part)
     return 0;
 }
 
+/* All that is left of a part, which must be little. */
+static __always_inline int sum_rest(struct summing *part, __u32 most) {
+    __u32 length = bounded(part->length, most);
+    __s64 sum;
+
+    /* A last odd word is filled up with zeros (RFC 1071). */
+    __builtin_memset(&part->buffer->bytes[length], 0, 4);
+    if (bpf_skb_load_bytes(part->skb, part->offset, part->buffer->bytes, length))
+        return -1;
+    sum = bpf_csum_diff(NULL, 0, (__be32 *)part->buffer->bytes, (length + 3) & ~3U, part->sum);
+    if (sum < 0)
+        return -1;
+    part->sum = sum;
+    return 0;
+}
+
 /* Sums a part of the packet, wherever its bytes lie. */
 VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
     struct summing part = {.skb = skb, .offset = offset, .length = length};
@@ -144,6 +160,11 @@ VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, _
     part.buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
     if (!part.buffer)
         return -1;
+    /* Most packets in one piece, where the kernel takes that. */
+    if (part.length > 0 && part.length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE)) {
+        *sum = part.sum;
+        return 0;
+    }
     if (HAS_LOOP_HELPER) {
         bpf_loop(IP_MAX_LENGTH / SUM_CHUNK, sum_chunk, &part, 0);
     } else {
@@ -152,17 +173,8 @@ VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, _
                 break;
     }
     /* A chunk that could not be read. */
-    if (part.length >= SUM_CHUNK)
+    if (part.length >= SUM_CHUNK || (part.length > 0 && sum_rest(&part, SUM_CHUNK)))
         return -1;
-    if (part.length > 0) {
-        length = bounded(part.length, SUM_CHUNK);
-        /* A last odd word is filled up with zeros (RFC 1071). */
-        __builtin_memset(&part.buffer->bytes[length], 0, 4);
-        if (bpf_skb_load_bytes(skb, part.offset, part.buffer->bytes, length))
-            return -1;
-        part.sum =
-            bpf_csum_diff(NULL, 0, (__be32 *)part.buffer->bytes, (length + 3) & ~3U, part.sum);
-    }
     *sum = part.sum;
     return 0;
 }
@@ -190,29 +202,14 @@ static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u3
     return transport == IPPROTO_UDP ? udp_checksum_of(sum) : checksum_of(sum);
 }
 
-/*
- * Was the field a seed (CHECKSUM_PARTIAL)? No helper tells, but adjust_l4_checksum has treated
- * a seed and a checksum differently. Where the difference was nothing (the addresses sum to 0),
- * the seed itself is known: by now it is that of the pseudo header without addresses.
- */
-static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference, __u32 pseudo) {
-    __u16 as_checksum = checksum_of(sum_add((__u16)~before, difference));
-
-    if (sum_fold(difference) == 0 || sum_fold(difference) == 0xffff)
-        return after == sum_fold(pseudo);
-    return after != as_checksum && !(after == 0xffff && as_checksum == 0);
-}
-
 /* bpf_skb_adjust_room works behind the 20 fixed bytes of an IPv4 header. */
 #define ROOM_OFFSET (ETH_HLEN + sizeof(struct iphdr))
 
 #define LIFTED_SPACE 128
 
-/* Frames of at least this length can give up CHECKSUM_PARTIAL. */
-#define LIFT_LENGTH (ROOM_OFFSET + LIFTED_SPACE)
-
 /*
- * Turns CHECKSUM_PARTIAL into CHECKSUM_NONE; anything else stays as it is.
+ * Makes room of this size before the L4 header (before the options, if there are any), and turns
+ * CHECKSUM_PARTIAL into CHECKSUM_NONE; anything else stays as it is.
  *
  * A packet must not leave us as CHECKSUM_PARTIAL: NAT behind us (in the namespace at the other
  * end of a veth) would take the carrier's checksum for the seed and spoil it, and a device that
@@ -220,55 +217,21 @@ static __always_inline bool was_seed(__u16 before, __u16 after, __u32 difference
  *
  * There is no helper for that. But skb_postpull_rcsum, since 4.5, gives up CHECKSUM_PARTIAL when
  * what is pulled from the front reaches past the place where summing was to start; so that many
- * bytes are lifted out and put back.
+ * bytes are lifted out, and put back behind the room.
  */
-__noinline int give_up_partial(struct __sk_buff *skb, __u32 l4_offset) {
+__noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset, __u32 room) {
     __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
+    __u32 length = skb->len, least = ROOM_OFFSET + lifted;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
 
-    if (!buffer || bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
-        bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0) ||
-        bpf_skb_adjust_room(skb, lifted, BPF_ADJ_ROOM_NET, 0))
-        return -1;
-    return bpf_skb_store_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted, 0);
-}
-
-/* Turns a seed into the checksum. */
-static __noinline int complete_checksum(struct __sk_buff *skb, struct packet *packet) {
-    __u32 frame_length = skb->len, sum = 0;
-
-    if (sum_bytes(skb, packet->l4_offset, packet->l4_length, &sum))
-        return -1;
-    packet->l4_checksum = udp_checksum_of(sum);
-    if (bpf_skb_store_bytes(skb, packet->l4_offset + checksum_place(packet->flow.transport),
-                            &packet->l4_checksum, sizeof(packet->l4_checksum), 0))
-        return -1;
     /* A short packet is lengthened for the time, so that there is enough to lift. */
-    if (frame_length < LIFT_LENGTH && bpf_skb_change_tail(skb, LIFT_LENGTH, 0))
+    if (!buffer || (length < least && bpf_skb_change_tail(skb, least, 0)) ||
+        bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
+        bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0) ||
+        bpf_skb_adjust_room(skb, lifted + room, BPF_ADJ_ROOM_NET, 0) ||
+        bpf_skb_store_bytes(skb, ROOM_OFFSET + room, buffer->bytes, lifted, 0))
         return -1;
-    if (give_up_partial(skb, packet->l4_offset))
-        return -1;
-    if (frame_length < LIFT_LENGTH)
-        return bpf_skb_change_tail(skb, frame_length, 0);
-    return 0;
-}
-
-/* The same by helpers, which know a seed from a checksum. */
-VERIFIED_ONCE int settle_by_helpers(struct __sk_buff *skb, struct packet *packet, __u32 difference,
-                                    __u32 pseudo) {
-    __u32 place;
-    __u16 before;
-
-    if (!packet)
-        return -1;
-    place = packet->l4_offset + checksum_place(packet->flow.transport);
-    before = packet->l4_checksum;
-    if (adjust_l4_checksum(skb, packet->l4_offset, packet->flow.transport, difference) ||
-        read_header(skb, place, &packet->l4_checksum, sizeof(packet->l4_checksum)))
-        return -1;
-    if (!was_seed(before, packet->l4_checksum, difference, pseudo))
-        return 0;
-    return complete_checksum(skb, packet);
+    return length < least ? bpf_skb_change_tail(skb, length + room, 0) : 0;
 }
 
 /*
@@ -276,14 +239,18 @@ VERIFIED_ONCE int settle_by_helpers(struct __sk_buff *skb, struct packet *packet
  * the sum of all that will lie under the carrier. A checksum that is right makes header and
  * payload sum to the complement of its pseudo header, so the payload need not be looked at (local
  * checksum offload); one that was wrong stays wrong, the carrier's with it. Without a checksum
- * (UDP, 0) the payload must be summed. A seed is completed.
+ * (UDP, 0) the payload must be summed.
+ *
+ * What looks like a seed is completed. No helper tells CHECKSUM_PARTIAL, and the one checksum in
+ * 65536 that looks like a seed is found again in this way, if it was right.
  */
 static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct packet *packet,
                                                  __u32 *sum) {
     __u8 transport = packet->flow.transport;
     __u32 addresses = sum_addresses(&packet->flow);
-    __u32 pseudo = sum_pseudo(transport, packet->l4_length);
+    __u32 pseudo = sum_pseudo(transport, packet->l4_length), bytes = 0;
 
+    packet->has_seed = false;
     packet->settled_checksum = packet->l4_checksum;
     if (transport == IPPROTO_UDP && packet->l4_checksum == 0) {
         *sum = 0;
@@ -294,9 +261,12 @@ static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct p
         packet->settled_checksum = moved_checksum(packet->l4_checksum, transport, ~addresses);
         return 0;
     }
-    if (settle_by_helpers(skb, packet, ~addresses, pseudo))
+    packet->has_seed = true;
+    if (sum_bytes(skb, packet->l4_offset, packet->l4_length, &bytes))
         return -1;
-    packet->settled_checksum = packet->l4_checksum;
+    /* The field itself has no part in the sum; the seed without addresses takes its place. */
+    packet->settled_checksum =
+        moved_checksum(checksum_of(sum_add(bytes, (__u16)~packet->l4_checksum)), transport, pseudo);
     return 0;
 }
 

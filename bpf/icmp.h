@@ -103,7 +103,8 @@ VERIFIED_ONCE int report_too_big(struct __sk_buff *skb, struct packet *packet, _
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
     /* It becomes a short packet first, which also makes one of a super-packet. */
-    if (bpf_skb_change_tail(skb, LIFT_LENGTH, 0) || give_up_partial(skb, packet->l4_offset))
+    if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*error), 0) ||
+        make_room_without_partial(skb, packet->l4_offset, 0))
         return SFUNNEL_FAILED;
     _Static_assert(sizeof(*error) <= sizeof(struct sum_buffer), "an error fits into the buffer");
     error = bpf_map_lookup_elem(&sum_buffers, &zero);
@@ -111,8 +112,7 @@ VERIFIED_ONCE int report_too_big(struct __sk_buff *skb, struct packet *packet, _
                                      sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
         return SFUNNEL_FAILED;
     fill_own_error(error, mtu);
-    if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*error), 0) ||
-        bpf_skb_store_bytes(skb, ETH_HLEN, error, sizeof(*error), 0) || swap_mac_addresses(skb))
+    if (bpf_skb_store_bytes(skb, ETH_HLEN, error, sizeof(*error), 0) || swap_mac_addresses(skb))
         return SFUNNEL_FAILED;
     /* A mark would take it to where marked packets go. */
     skb->mark = 0;

@@ -146,9 +146,10 @@ struct {
 
 /* bpf_csum_diff takes at most 512 bytes before 6.12. */
 #define SUM_CHUNK 512
+#define SUM_SPACE 2048
 
 struct sum_buffer {
-    __u8 bytes[SUM_CHUNK + 4];
+    __u8 bytes[SUM_SPACE + 4];
 };
 
 struct {

@@ -49,6 +49,7 @@ struct packet {
     __u8 checksum_place;    /* in the L4 header that it is in */
     __u8 tcp_flags;
     bool is_plain;    /* no IP options, and the headers lie in the linear part */
+    bool has_seed;    /* its checksum was left for a device to complete */
     bool is_returned; /* a segment that has come back from the segmenter */
     struct sfunnel_flow flow;
 };
