@@ -195,9 +195,12 @@ static __always_inline bool may_be_seed(__u16 checksum, __u32 pseudo_sum) {
            (seed == 0 && checksum == 0xffff);
 }
 
-/* A checksum after something that it covers has grown by `difference`. */
+/*
+ * A checksum after something that it covers has grown by `difference`. Of the two zeros of ones'
+ * complement, 0xffff is added, so that the result is the one that RFC 1624, equation 3, gives.
+ */
 static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u32 difference) {
-    __u32 sum = sum_add((__u16)~checksum, difference);
+    __u32 sum = sum_add((__u16)~checksum + 0xffff, difference);
 
     return transport == IPPROTO_UDP ? udp_checksum_of(sum) : checksum_of(sum);
 }

@@ -155,14 +155,13 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
 /*
  * Service side: a flow came under this carrier. Gives the port under which the pod shall see the
  * client: its own, or another if a client of the same address (both behind one SNAT) has it;
- * 0 if none is free.
+ * -1 if none is free. A client may well use port 0 (RFC 768).
  *
  * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
  * client's otherwise, unless the old one has long been silent.
  */
-VERIFIED_ONCE __u16 remember_unfunneled(const struct packet *packet,
-                                        const struct sfunnel_flow *inner,
-                                        const struct carrier *carrier, bool begins) {
+VERIFIED_ONCE int remember_unfunneled(const struct packet *packet, const struct sfunnel_flow *inner,
+                                      const struct carrier *carrier, bool begins) {
     __u64 now = coarse_clock();
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
@@ -170,7 +169,7 @@ VERIFIED_ONCE __u16 remember_unfunneled(const struct packet *packet,
     __u16 port;
 
     if (!packet || !inner || !carrier)
-        return 0;
+        return -1;
     key_of_replies(&key, packet, inner, false);
     known = bpf_map_lookup_elem(&replies, &key);
     if (!known) {
@@ -187,7 +186,7 @@ VERIFIED_ONCE __u16 remember_unfunneled(const struct packet *packet,
     if (port)
         return port;
     if (!goes_on && now - known->last_seen < IDLE_NANOSECONDS)
-        return 0;
+        return -1;
     set_carrier(known, carrier);
     known->port = inner->sport;
     known->last_seen = now;

@@ -54,7 +54,7 @@ static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet
     if (packet->ip_length + size > IP_MAX_LENGTH)
         return SFUNNEL_TOO_BIG;
     if (packet->flow.transport == IPPROTO_TCP && packet->tcp_flags & TCP_FLAG_SYN &&
-        (clamp_mss(skb, packet->l4_offset, mss_limit(cached->mtu, size)) ||
+        (clamp_mss(skb, packet->l4_offset, end_of(packet), mss_limit(cached->mtu, size)) ||
          read_checksum_again(skb, packet)))
         return SFUNNEL_FAILED;
     return GO_ON;
@@ -91,7 +91,7 @@ VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
     struct carrier carrier = {};
     struct sfunnel_rule *rule;
     bool begins;
-    __u16 port;
+    int port;
 
     if (!packet || !inner || !cached)
         return SFUNNEL_FAILED;
@@ -106,7 +106,7 @@ VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
     if (!port_matches(&rule->allow, inner->flow.dport))
         return SFUNNEL_NOT_ALLOWED;
     port = remember_unfunneled(packet, &inner->flow, &carrier, begins);
-    if (port == 0)
+    if (port < 0)
         return SFUNNEL_NO_FREE_PORT;
     cached->generation = generation;
     cached->carrier_sport = carrier.sport;
@@ -136,7 +136,7 @@ static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet 
 
     if (inner->flow.transport != IPPROTO_TCP || !(inner->start.tcp.flags & TCP_FLAG_SYN))
         return 0;
-    if (clamp_mss(skb, offset, mss_limit(mtu, size)))
+    if (clamp_mss(skb, offset, end_of(packet), mss_limit(mtu, size)))
         return -1;
     return read_header(skb, offset, &inner->start, sizeof(inner->start));
 }

@@ -85,6 +85,11 @@ static __always_inline void fill_own_error(struct own_error *error, __u32 mtu) {
         NULL, 0, (__be32 *)&error->icmp, sizeof(*error) - offsetof(struct own_error, icmp), 0));
 }
 
+/* RFC 1122, 3.2.2: no errors about these; 255.255.255.255 is among them. */
+static __always_inline bool is_multicast(const struct packet *packet) {
+    return bpf_ntohl(packet->flow.daddr[3]) >= 0xe0000000U;
+}
+
 /*
  * Turns the packet into the error about it, "fragmentation needed", and sends it in where the
  * packet wanted to go out: to the sender on this host, or to one for whom it forwards. The error
@@ -98,7 +103,7 @@ VERIFIED_ONCE int report_too_big(struct __sk_buff *skb, struct packet *packet, _
     if (!packet)
         return SFUNNEL_FAILED;
     if (!(packet->ip.fragment & bpf_htons(IP_DONT_FRAGMENT)) || packet->options_length ||
-        packet->l4_length < QUOTED_L4)
+        packet->l4_length < QUOTED_L4 || is_multicast(packet))
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
@@ -231,14 +236,21 @@ static __noinline int move_quoted_checksum(struct __sk_buff *skb, const struct q
     return bpf_skb_store_bytes(skb, offset, &checksum, sizeof(checksum), 0);
 }
 
+/* A length that cannot be stays as it is. */
+static __always_inline void change_quote_words(struct icmp_header *icmp, __s32 growth) {
+    __s32 words = icmp->quote_words + (growth >> 2);
+
+    if (icmp->quote_words && words > 0 && words <= 0xff)
+        icmp->quote_words = words;
+}
+
 /* Head and IP header of an error that has grown or shrunk by `growth` bytes, all sums anew. */
 static __noinline int finish_error(struct __sk_buff *skb, struct packet *packet,
                                    struct error_head *head, __s32 growth) {
     struct ip_middle ip = changed_ip(&packet->ip, IPPROTO_ICMP, packet->ip_length + growth);
     __u32 sum = 0;
 
-    if (head->icmp.quote_words)
-        head->icmp.quote_words += growth >> 2;
+    change_quote_words(&head->icmp, growth);
     head->icmp.checksum = 0;
     if (bpf_skb_store_bytes(skb, HEAD_OFFSET, head, sizeof(*head), 0) ||
         bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, &ip, sizeof(ip), 0) ||
@@ -265,7 +277,7 @@ static __always_inline void change_reported_mtu(struct icmp_header *icmp, __s32 
     if (icmp->type != ICMP_DEST_UNREACH || icmp->code != ICMP_FRAG_NEEDED || mtu == 0)
         return;
     mtu += growth;
-    if ((__s32)mtu >= LEAST_MTU && mtu <= IP_MAX_LENGTH)
+    if ((growth > 0 || (__s32)mtu >= LEAST_MTU) && mtu <= IP_MAX_LENGTH)
         icmp->mtu = bpf_htons(mtu);
 }
 

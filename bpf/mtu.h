@@ -93,22 +93,26 @@ __noinline int step_over_option(struct __sk_buff *skb, int place, int end) {
         return 0;
     if (option[0] == TCP_OPTION_NOP)
         return place + 1;
-    if (option[0] != TCP_OPTION_MSS)
-        return option[1] < 2 ? 0 : place + option[1];
-    if (option[1] != TCP_OPTION_MSS_LENGTH || place + TCP_OPTION_MSS_LENGTH > end)
+    if (option[1] < 2 || place + option[1] > end)
         return 0;
+    if (option[0] != TCP_OPTION_MSS || option[1] != TCP_OPTION_MSS_LENGTH)
+        return place + option[1];
     return -(place + 2);
 }
 
 /* Where the MSS of a SYN lies, from the start of the frame; 0 if it has none. */
-static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset) {
+static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end) {
     int place = tcp_offset + sizeof(struct tcphdr), end;
     __u8 length;
 
     if (read_header(skb, tcp_offset + TCP_OFFSET_BYTE, &length, sizeof(length)))
         return 0;
     end = tcp_offset + (length >> 4 << 2);
-    /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate. */
+    /* Options that are not all there may be anything. */
+    if ((__u32)end > packet_end)
+        return 0;
+        /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate.
+         */
 #pragma unroll
     for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
         place = step_over_option(skb, place, end);
@@ -119,8 +123,8 @@ static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset) {
  * Lowers the MSS that a SYN (or SYN-ACK) advertises, so that what its receiver sends has room for
  * a carrier. The checksum helper leaves a seed alone, which is right: the option is payload to it.
  */
-__noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 limit) {
-    __u32 place = find_mss(skb, tcp_offset);
+__noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end, __u32 limit) {
+    __u32 place = find_mss(skb, tcp_offset, packet_end);
     __u16 advertised, lowered = bpf_htons(limit), from, to;
 
     if (place == 0 || read_header(skb, place, &advertised, sizeof(advertised)))
@@ -140,6 +144,11 @@ __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 limit) {
         return -1;
     count_event(SFUNNEL_FLOW_MSS_CLAMPED);
     return 0;
+}
+
+/* Where the packet ends, from the start of the frame. */
+static __always_inline __u32 end_of(const struct packet *packet) {
+    return packet->l4_offset + packet->l4_length;
 }
 
 /* What is left of an MTU for the payload of TCP under a carrier of this size. */

@@ -7,7 +7,7 @@ import { checksumOfSum, onesComplementSum, pseudoHeader, subtractSum } from "./c
 import { type Flow, type Packet, PROTOCOL, TRANSPORT_HEADER_LENGTH } from "./frame.ts";
 import { reframe } from "./ip.ts";
 import { reframe6 } from "./ip6.ts";
-import { hasChecksum, isFirstSyn, readdress, setChecksum } from "./transport.ts";
+import { hasChecksum, isFirstSyn, readChecksum, readdress, setChecksum } from "./transport.ts";
 
 /** The flow's own header and payload, as found behind a carrier. */
 export interface Inner {
@@ -22,7 +22,7 @@ export interface Inner {
 /** The packet with a carrier between its IP header and its own. The caller has seen that it fits. */
 export function push(packet: Packet, carrier: Carrier): Uint8Array {
   const { flow, addresses } = packet;
-  const inner = readdress(packet.transport, flow.transport, addresses, unspecified(addresses));
+  const inner = readdress(completed(packet), flow.transport, addresses, unspecified(addresses));
   const header = carrierHeader(carrier, inner.length);
   setChecksum(header, carrier.transport, carrierChecksum(packet, carrier, header, inner));
   const ip = ipHeader(packet, carrier.transport, packet.totalLength + header.length);
@@ -50,6 +50,23 @@ export function pop(packet: Packet, inner: Inner): Uint8Array {
   const transport = readdress(inner.bytes, inner.transport, unspecified(addresses), addresses);
   const ip = ipHeader(packet, inner.transport, packet.totalLength - OVERHEAD[flow.transport]);
   return join(packet.ethernet, ip, transport, packet.padding);
+}
+
+/**
+ * A sender may leave the sum to its device, and only that of the pseudo header in the field. What
+ * looks like that is completed; a packet does not tell it from the one wrong checksum in 65536
+ * that looks the same.
+ */
+function completed({ flow, addresses, transport }: Packet): Uint8Array {
+  const pseudo = pseudoHeader(addresses, PROTOCOL[flow.transport], transport.length);
+  if (!hasChecksum(transport, flow.transport)) return transport;
+  const field = readChecksum(transport, flow.transport);
+  const seed = onesComplementSum(pseudo);
+  // Both zeros of ones' complement are the same number.
+  if (field % 0xffff !== seed % 0xffff) return transport;
+  const whole = transport.slice();
+  setChecksum(whole, flow.transport, checksumOfSum(onesComplementSum(transport)));
+  return whole;
 }
 
 /** The packet's IP header for another protocol and length. */

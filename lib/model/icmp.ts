@@ -26,7 +26,7 @@ const HIGHEST_LENGTH = 0xff;
 const MTU_OFFSET = 6;
 
 /** What our own errors quote of a packet behind its IP header. */
-const QUOTED = 64;
+export const QUOTED = 64;
 
 /** An ICMP error taken apart. */
 export interface IcmpError {
@@ -45,6 +45,8 @@ export function readError(frame: Uint8Array): IcmpError | undefined {
   if (typeof packet === "string") return undefined;
   const { ip, content } = packet;
   if (protocolOf(ip) !== ICMP || isFragment(ip) || content.length < HEADER_LENGTH) return undefined;
+  // Nobody sends errors with options, and they would lie in the way.
+  if (ip.length > IPV4_HEADER_LENGTH) return undefined;
   const types: readonly number[] = Object.values(TYPE);
   if (!types.includes(viewOf(content).getUint8(0))) return undefined;
   if (onesComplementSum(content) !== 0xffff) return undefined;

@@ -3,7 +3,7 @@
 import { type Carrier, OVERHEAD } from "./carrier.ts";
 import type { Packet } from "./frame.ts";
 import type { Hook } from "./hook.ts";
-import { fragmentationNeeded } from "./icmp.ts";
+import { fragmentationNeeded, QUOTED } from "./icmp.ts";
 import { hasDontFragment, IPV4_HEADER_LENGTH, MAX_TOTAL_LENGTH } from "./ip.ts";
 import { IPV6_HEADER_LENGTH } from "./ip6.ts";
 import type { Result } from "./result.ts";
@@ -19,8 +19,13 @@ export function withoutRoom(packet: Packet, carrier: Carrier, hook: Hook): Resul
   if (hook.direction === "ingress" || length <= hook.mtu) return undefined;
   // For IPv6, "packet too big" is to come.
   if (!isIpv4) return { outcome: "too_big" };
-  if (!hasDontFragment(packet.ip) || packet.ip.length > IPV4_HEADER_LENGTH) {
-    return { outcome: "too_big" };
-  }
+  const mayAnswer = hasDontFragment(packet.ip) && !isMulticast(packet);
+  const canQuote = packet.ip.length === IPV4_HEADER_LENGTH && packet.transport.length >= QUOTED;
+  if (!mayAnswer || !canQuote) return { outcome: "too_big" };
   return { outcome: "too_big_reported", frame: fragmentationNeeded(packet, hook.mtu - overhead) };
+}
+
+/** Nobody is answered about what went to many (RFC 1122 section 3.2.2). */
+function isMulticast({ addresses }: Packet): boolean {
+  return (addresses.destination[0] ?? 0) >= 224;
 }

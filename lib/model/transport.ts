@@ -36,6 +36,10 @@ export function hasChecksum(bytes: Uint8Array, transport: Transport): boolean {
   return transport === "tcp" || viewOf(bytes).getUint16(offset) !== 0;
 }
 
+export function readChecksum(bytes: Uint8Array, transport: Transport): number {
+  return viewOf(bytes).getUint16(CHECKSUM_OFFSET[transport]);
+}
+
 /** Zero is taken in UDP ("none"), so a computed zero goes out as its other form (RFC 768). */
 export function setChecksum(bytes: Uint8Array, transport: Transport, checksum: number): void {
   const field = transport === "udp" && checksum === 0 ? 0xffff : checksum;
@@ -53,7 +57,7 @@ export function correctChecksum(
   after: Uint8Array,
 ): void {
   if (!hasChecksum(bytes, transport)) return;
-  const checksum = viewOf(bytes).getUint16(CHECKSUM_OFFSET[transport]);
+  const checksum = readChecksum(bytes, transport);
   setChecksum(bytes, transport, updateChecksum(checksum, before, after));
 }
 

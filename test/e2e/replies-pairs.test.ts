@@ -50,7 +50,7 @@ describe.skipIf(skipReason)(titled("replies with one rule a side"), () => {
     expect(await counted(far, "egress")).toEqual({ reply_funneled: back });
     for (const funnel of [near, far]) {
       const { capacity: _, ...flows } = (await funnel.stats()).flows;
-      const nothing = { evicted: 0, remapped: 0, moved: 0, notAdded: 0, direct: 0 };
+      const nothing = { evicted: 0, remapped: 0, moved: 0, notAdded: 0, mssClamped: 0, direct: 0 };
       expect(flows).toEqual({ entries: 1, added: 1, ...nothing });
     }
 

@@ -21,7 +21,17 @@ it("reach every outcome of the model that a frame of this size can have, and not
   const seldom = [...counts].filter(([, count]) => count < 50).map(([outcome]) => outcome);
   // Replies take two frames; test/datapath/model.test.ts sends them in pairs.
   const replies = ["reply_funneled", "reply_unfunneled", "no_free_port"];
-  expect(seldom).toEqual([...replies, "too_big", "gso", "failed"]);
+  expect(seldom).toEqual([
+    ...replies,
+    "segmented",
+    "no_segmenter",
+    "too_big",
+    "too_big_reported",
+    "error_unfunneled",
+    "error_funneled",
+    "quote_too_short",
+    "failed",
+  ]);
 });
 
 it("say the same for the same seed", () => {
