@@ -238,6 +238,37 @@ __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset,
 }
 
 /*
+ * The same for a packet that sum_bytes has just read in one piece: all of it is written anew behind
+ * the room, which is made at its end. A local sender of UDP leaves no headroom, and to make some
+ * costs more than to copy the packet. The checksum field is still the seed.
+ */
+VERIFIED_ONCE int make_room_at_tail(struct __sk_buff *skb, __u32 l4_length, __u32 room) {
+    __u32 length = bounded(l4_length, SUM_SPACE), frame_length = skb->len, zero = 0;
+    struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+
+    if (!buffer || bpf_skb_adjust_room(skb, -(__s32)(PLAIN_L4_OFFSET + 2), BPF_ADJ_ROOM_NET, 0) ||
+        bpf_skb_change_tail(skb, frame_length + room, 0))
+        return -1;
+    return bpf_skb_store_bytes(skb, PLAIN_L4_OFFSET + room, buffer->bytes, length, 0);
+}
+
+/* Is the packet such a one? It must be long enough for what is lifted out of it. */
+static __always_inline bool takes_room_at_tail(const struct packet *packet) {
+    return packet->is_plain && packet->l4_length >= 2 * PLAIN_L4_OFFSET &&
+           packet->l4_length <= SUM_SPACE &&
+           packet->frame_length == PLAIN_L4_OFFSET + packet->l4_length;
+}
+
+static __always_inline int make_room(struct __sk_buff *skb, const struct packet *packet,
+                                     __u32 room) {
+    if (!packet->has_seed)
+        return bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_NET, 0);
+    if (takes_room_at_tail(packet))
+        return make_room_at_tail(skb, packet->l4_length, room);
+    return make_room_without_partial(skb, packet->l4_offset, room);
+}
+
+/*
  * Finds the checksum of the flow with both addresses zero, to be written when the carrier is, and
  * the sum of all that will lie under the carrier. A checksum that is right makes header and
  * payload sum to the complement of its pseudo header, so the payload need not be looked at (local

@@ -192,8 +192,7 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
 
     if (settle_inner_checksum(skb, packet, &sum))
         return SFUNNEL_FAILED;
-    error = packet->has_seed ? make_room_without_partial(skb, packet->l4_offset, size)
-                             : bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0);
+    error = make_room(skb, packet, size);
     if (error)
         return error == -ENOTSUPP ? SFUNNEL_TOO_BIG : SFUNNEL_FAILED;
     if (packet->options_length && options_before_room(skb, packet->options_length, size))
