@@ -13,6 +13,7 @@ export { DeviceError, NetnsError } from "./native/failure.ts";
 export * from "./rules/index.ts";
 export { Attachment } from "./runtime/attachment.ts";
 export { Funnel, type FunnelRuleset } from "./runtime/funnel.ts";
-export type { AttachOptions, LoadOptions } from "./runtime/options.ts";
+export type { AttachOptions, LoadOptions, TestRunOptions } from "./runtime/options.ts";
+export type { SegmenterStats } from "./runtime/segmenter.ts";
 export type { Counter, DirectionStats, RuleStats, Stats } from "./runtime/stats.ts";
 export type { TestRunResult } from "./runtime/test-run.ts";

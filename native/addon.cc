@@ -11,10 +11,15 @@
 #include "instance.h"
 #include "kernel_objects.h"
 #include "libbpf_log.h"
+#include "link_watch.h"
 #include "load.h"
 #include "netns.h"
+#include "netns_lock.h"
 #include "object.h"
 #include "promise.h"
+#include "route_watch.h"
+#include "routes.h"
+#include "segmenter.h"
 #include "tcx.h"
 
 namespace sfunnel {
@@ -166,11 +171,72 @@ Napi::Value detachClsactByPlace(const Napi::CallbackInfo &info) {
                      [=] { return inNetns<Done>(netns, [=] { return detachClsact(place); }); });
 }
 
+Napi::Value lock(const Napi::CallbackInfo &info) {
+    std::string netns = Args(info).string(0, "netns");
+    return run<NetnsLock>(info.Env(), [=] { return lockNetns(netns); });
+}
+
+Napi::Value watch(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    int ifindex = args.ifindex(1);
+    return run<LinkListener>(info.Env(), [=] { return listenToLinks(netns, ifindex); });
+}
+
+Napi::Value listRoutes(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    int ifindex = args.ifindex(1);
+    uint32_t most = args.uint32(2, "most", 1);
+    return run<Routes>(info.Env(), [=] {
+        return inNetns<Routes>(netns, [=] { return routesOver(ifindex, most); });
+    });
+}
+
+Napi::Value watchRoutes(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    int ifindex = args.ifindex(1);
+    return run<RouteListener>(info.Env(), [=] { return listenToRoutes(netns, ifindex); });
+}
+
+SegmenterNames segmenterNames(const Args &args) {
+    /* IFNAMSIZ less its zero. */
+    auto name = [&args](size_t index, const char *what) {
+        std::string text = args.string(index, what);
+        if (text.empty() || text.size() > 15 || text.find('\0') != std::string::npos) {
+            args.badRange(std::string(what) + " must have 1 to 15 bytes");
+        }
+        return text;
+    };
+    return SegmenterNames{args.ifindex(1), name(2, "sending"), name(3, "receiving")};
+}
+
+Napi::Value makeSegmenterIn(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    SegmenterNames names = segmenterNames(args);
+    return run<Segmenter>(info.Env(), [=] {
+        return inNetns<Segmenter>(netns, [&] { return makeSegmenter(names); });
+    });
+}
+
+Napi::Value removeSegmenterFrom(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    SegmenterNames names = segmenterNames(args);
+    return run<Done>(info.Env(),
+                     [=] { return inNetns<Done>(netns, [&] { return removeSegmenter(names); }); });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
     installLibbpfLog();
     auto made = std::make_unique<Instance>();
     made->object = Napi::Persistent(defineObject(env));
     made->attachment = Napi::Persistent(defineAttachment(env));
+    made->lock = Napi::Persistent(defineNetnsLock(env));
+    made->watch = Napi::Persistent(defineLinkWatch(env));
+    made->routeWatch = Napi::Persistent(defineRouteWatch(env));
     env.SetInstanceData(made.release());
 
     exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string() + 1));
@@ -187,6 +253,13 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("lookup", Napi::Function::New<lookup>(env, "lookup"));
     exports.Set("detachTcx", Napi::Function::New<detachTcxById>(env, "detachTcx"));
     exports.Set("detachClsact", Napi::Function::New<detachClsactByPlace>(env, "detachClsact"));
+    exports.Set("lockNetns", Napi::Function::New<lock>(env, "lockNetns"));
+    exports.Set("watchLinks", Napi::Function::New<watch>(env, "watchLinks"));
+    exports.Set("routes", Napi::Function::New<listRoutes>(env, "routes"));
+    exports.Set("watchRoutes", Napi::Function::New<watchRoutes>(env, "watchRoutes"));
+    exports.Set("makeSegmenter", Napi::Function::New<makeSegmenterIn>(env, "makeSegmenter"));
+    exports.Set("removeSegmenter",
+                Napi::Function::New<removeSegmenterFrom>(env, "removeSegmenter"));
     return exports;
 }
 

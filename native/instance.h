@@ -11,6 +11,9 @@ namespace sfunnel {
 struct Instance {
     Napi::FunctionReference object;
     Napi::FunctionReference attachment;
+    Napi::FunctionReference lock;
+    Napi::FunctionReference watch;
+    Napi::FunctionReference routeWatch;
 };
 
 inline Instance &instance(Napi::Env env) {

@@ -18,7 +18,10 @@ struct CloseObject {
 
 using OpenObject = std::unique_ptr<bpf_object, CloseObject>;
 
-constexpr std::array<const char *, 2> programNames = {"sfunnel_ingress", "sfunnel_egress"};
+constexpr std::array<const char *, 3> programNames = {"sfunnel_ingress", "sfunnel_egress",
+                                                      "sfunnel_return"};
+/* An object need not have more than these. */
+constexpr size_t neededPrograms = 2;
 
 /* libbpf has numbers of its own from 4000 on, most of which say that the file is no good. */
 int systemError(int error) {
@@ -105,9 +108,9 @@ Result<Done> configure(bpf_object *object, const Limits &limits, const Constants
             return step;
         }
     }
-    for (const char *name : programNames) {
-        if (bpf_object__find_program_by_name(object, name) == nullptr) {
-            return Failure{ENOENT, std::string("find program ") + name};
+    for (size_t i = 0; i < neededPrograms; i++) {
+        if (bpf_object__find_program_by_name(object, programNames[i]) == nullptr) {
+            return Failure{ENOENT, std::string("find program ") + programNames[i]};
         }
     }
     return Done{};
@@ -130,7 +133,11 @@ Result<Done> takeMaps(bpf_object *object, Loaded &loaded) {
 Result<Done> takePrograms(bpf_object *object, Loaded &loaded) {
     for (size_t i = 0; i < programNames.size(); i++) {
         Program &program = loaded.programs[i];
-        int fd = bpf_program__fd(bpf_object__find_program_by_name(object, programNames[i]));
+        const bpf_program *found = bpf_object__find_program_by_name(object, programNames[i]);
+        if (found == nullptr) {
+            continue;
+        }
+        int fd = bpf_program__fd(found);
         program.fd = Fd::duplicate(fd);
         if (!program.fd.valid()) {
             return lastError(std::string("keep program ") + programNames[i]);
@@ -147,10 +154,12 @@ Result<Done> takePrograms(bpf_object *object, Loaded &loaded) {
 
 /*
  * Only the maps that its instructions name stay with a program. The others are for whoever
- * finds it on a hook when this process has gone, so they are bound to it (5.10).
+ * finds it on a hook when this process has gone, so they are bound to it (5.10). Not to the one at
+ * the segmenter: whoever leaves that behind is to keep nothing else alive.
  */
 Result<Done> bindMaps(bpf_object *, Loaded &loaded) {
-    for (const Program &program : loaded.programs) {
+    for (Direction direction : {Direction::ingress, Direction::egress}) {
+        const Program &program = loaded.program(direction);
         for (const auto &[name, map] : loaded.maps) {
             if (bpf_prog_bind_map(program.fd.get(), map.fd.get(), nullptr) != 0) {
                 return lastError("bind map " + name);
@@ -201,6 +210,10 @@ const Map *Loaded::map(const std::string &name) const {
 
 const Program &Loaded::program(Direction direction) const {
     return programs[static_cast<size_t>(direction)];
+}
+
+const Program &Loaded::program(ProgramKind kind) const {
+    return programs[static_cast<size_t>(kind)];
 }
 
 size_t entrySize(uint32_t mapType, uint32_t valueSize) {

@@ -28,17 +28,21 @@ struct Program {
     uint32_t id;
 };
 
+/* The programs of an object: one for each direction, one for the far end of a segmenter. */
+enum class ProgramKind : uint8_t { ingress = 0, egress = 1, segmenter = 2 };
+
 /*
  * A loaded object, never changed once made: any thread may use it. Shared by the JavaScript
  * object and the work under way; the descriptors go with the last of them.
  */
 struct Loaded {
     std::map<std::string, Map> maps;
-    /* By direction. */
-    std::array<Program, 2> programs;
+    /* By ProgramKind. The last one is not valid where the object has none. */
+    std::array<Program, 3> programs;
 
     const Map *map(const std::string &name) const;
     const Program &program(Direction direction) const;
+    const Program &program(ProgramKind kind) const;
 };
 
 /* max_entries of maps, by name. */

@@ -54,6 +54,11 @@ Result<Inode> Netns::inode() const {
     return Inode{status.st_ino};
 }
 
+Result<Fd> Netns::descriptor() const {
+    return openNamespace(fd_.valid() ? "/proc/self/fd/" + std::to_string(fd_.get())
+                                     : "/proc/self/ns/net");
+}
+
 Result<Done> Netns::enter() const {
     if (setns(fd_.get(), CLONE_NEWNET) != 0) {
         return lastError("enter network namespace");

@@ -25,6 +25,9 @@ class Netns {
 
     Result<Inode> inode() const;
 
+    /* A descriptor of its own, shared with nobody. */
+    Result<Fd> descriptor() const;
+
     /*
      * Runs a function in this namespace: for another one on a thread made for it, which ends
      * with the function, so that no thread of the pool is ever left in a foreign namespace.

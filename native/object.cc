@@ -32,6 +32,8 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
             env, "NativeObject",
             {
                 InstanceMethod<&LoadedObject::programIds>("programIds", napi_default_method),
+                InstanceMethod<&LoadedObject::segmenterProgramId>("segmenterProgramId",
+                                                                  napi_default_method),
                 InstanceMethod<&LoadedObject::update>("update", napi_default_method),
                 InstanceMethod<&LoadedObject::remove>("remove", napi_default_method),
                 InstanceMethod<&LoadedObject::read>("read", napi_default_method),
@@ -57,6 +59,11 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
             ids.Set(i, Napi::Number::New(info.Env(), loaded_ ? loaded_->programs[i].id : 0));
         }
         return ids;
+    }
+
+    Napi::Value segmenterProgramId(Info info) {
+        return Napi::Number::New(info.Env(),
+                                 loaded_ ? loaded_->program(ProgramKind::segmenter).id : 0);
     }
 
     Napi::Value update(Info info) {
@@ -159,11 +166,16 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
             args.badRange("cb must be 5 words");
         }
         std::copy(words.begin(), words.end(), cb.begin());
-        return onLoaded<TestRun>(
-            info, "test run",
-            [direction, frame = std::move(frame), cb, repeat](const Loaded &loaded) {
-                return sfunnel::testRun(loaded.program(direction), frame, cb, repeat);
-            });
+        std::string netns = info[4].IsUndefined() ? "" : args.string(4, "netns");
+        int ifindex = info[5].IsUndefined() ? 0 : args.ifindex(5);
+        return onLoaded<TestRun>(info, "test run",
+                                 [direction, frame = std::move(frame), cb, repeat, netns,
+                                  ifindex](const Loaded &loaded) {
+                                     return inNetns<TestRun>(netns, [&] {
+                                         return sfunnel::testRun(loaded.program(direction), frame,
+                                                                 cb, repeat, ifindex);
+                                     });
+                                 });
     }
 
     Napi::Value attachTcx(Info info) {
@@ -173,10 +185,10 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
                        args.boolean(4, "link"),
                        info[6].IsUndefined() ? 0 : args.uint64(6, "revision")};
         Predecessor predecessor = checkedPredecessor(info[5], "replace");
+        ProgramKind kind = programKind(info, 7, place.direction);
         return onLoaded<AttachmentHandle>(
-            info, "attach tcx", [netns, place, predecessor](const Loaded &loaded) {
-                return sfunnel::attachTcx(loaded.program(place.direction), netns, place,
-                                          predecessor);
+            info, "attach tcx", [netns, place, predecessor, kind](const Loaded &loaded) {
+                return sfunnel::attachTcx(loaded.program(kind), netns, place, predecessor);
             });
     }
 
@@ -188,15 +200,24 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
         bool persist = args.boolean(5, "persist");
         Predecessor predecessor =
             info[6].IsUndefined() ? Predecessor{} : checkedPredecessor(info[6], "replace");
+        ProgramKind kind = programKind(info, 7, place.direction);
         return onLoaded<AttachmentHandle>(
-            info, "attach clsact", [netns, place, predecessor, persist](const Loaded &loaded) {
-                return sfunnel::attachClsact(loaded.program(place.direction), netns, place,
-                                             predecessor, persist);
+            info, "attach clsact",
+            [netns, place, predecessor, persist, kind](const Loaded &loaded) {
+                return sfunnel::attachClsact(loaded.program(kind), netns, place, predecessor,
+                                             persist);
             });
     }
 
     void close(Info) {
         loaded_.reset();
+    }
+
+    /* That of the direction, unless another one is named. */
+    static ProgramKind programKind(Info info, size_t index, Direction direction) {
+        return info[index].IsUndefined()
+                   ? static_cast<ProgramKind>(direction)
+                   : static_cast<ProgramKind>(Args(info).uint32(index, "program", 0, 2));
     }
 
     /* Null where there is none by this name, or this is closed. */

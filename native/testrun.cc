@@ -32,10 +32,11 @@ class BlockSignals {
 } // namespace
 
 Result<TestRun> testRun(const Program &program, const Bytes &frame, const ControlBlock &cb,
-                        uint32_t repeat) {
+                        uint32_t repeat, int ifindex) {
     struct __sk_buff in = {};
     struct __sk_buff out = {};
     std::copy(cb.begin(), cb.end(), in.cb);
+    in.ifindex = static_cast<uint32_t>(ifindex);
     Bytes result(frame.size() + growth);
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = frame.data();

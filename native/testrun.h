@@ -17,8 +17,9 @@ struct TestRun {
     uint32_t duration;
 };
 
+/* As if on this device of the calling thread's namespace; 0 is its loopback. */
 Result<TestRun> testRun(const Program &program, const Bytes &frame, const ControlBlock &cb,
-                        uint32_t repeat);
+                        uint32_t repeat, int ifindex);
 
 Napi::Value toJs(Napi::Env env, TestRun &&run);
 

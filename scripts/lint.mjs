@@ -33,7 +33,7 @@ export function lint() {
     ]),
     run("clang-format", [
       ...(write ? ["-i"] : ["--dry-run", "--Werror"]),
-      ...sources("bpf", "native", "test/fixtures"),
+      ...sources("bpf", "native", "test/fixtures", "bench"),
     ]),
     run("npx", ["--no-install", "tsc", "-p", "tsconfig.json"]),
   ];

@@ -20,7 +20,12 @@ const PACKAGES = {
   iproute2: "tests and the demo make namespaces with it",
   iptables: "kube-proxy's rules and NAT, in the demo and in tests",
   conntrack: "the demo makes the node forget connections",
+  ethtool: "tests and the bench look at and switch offloads with it",
+  iperf3: "tests and the bench send bulk traffic with it",
   tcpdump: "tests look at what is on the wire",
+  "qemu-system-x86": "tests try network cards and older kernels",
+  "busybox-static": "the first program of those machines",
+  "xz-utils": "unpacks their kernels",
   "util-linux": "tests drop capabilities with setpriv, the demo makes namespaces with unshare",
 };
 

@@ -1,6 +1,7 @@
-/** Removes what sfunnel attached, and nothing else: no foreign filter, no qdisc. */
+/** Removes what sfunnel attached or made, and nothing else: no foreign filter, no qdisc. */
 import type { Direction } from "../rules/types.ts";
 import { type InspectedAttachment, inspect, removeAttachment } from "../runtime/inspect.ts";
+import { cleanSegmenter } from "../runtime/segmenter.ts";
 import { print, type Tell } from "./output.ts";
 import { nameIn } from "./show.ts";
 
@@ -35,7 +36,10 @@ export async function clean(options: CleanOptions): Promise<void> {
     const what = `${nameIn(attachment)}${repliesOnly ? " for replies" : ""}`;
     print(`${device}: removed ${what} from ${direction} (${hook})`);
   }
-  if (meant.length + companions.length === 0) print("nothing of sfunnel to remove");
+  const segmenter = await cleanSegmenter(netns);
+  if (segmenter) tell("removed the segmenter, which nobody needs any more");
+  if (meant.length + companions.length > 0) return;
+  print(segmenter ? "removed a segmenter that was left behind" : "nothing of sfunnel to remove");
 }
 
 /** Whether the one sees to the replies of the other. */

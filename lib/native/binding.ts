@@ -45,6 +45,9 @@ export interface NativeFilter {
   readonly programId: number;
 }
 
+/** Which program of an object: 0 ingress, 1 egress, 2 the one at the far end of a segmenter. */
+export type NativeProgram = 0 | 1 | 2;
+
 /** What stands on the clsact hook of a device. */
 export interface NativeQdisc {
   /** "clsact", "ingress", or "" where there is none. */
@@ -62,8 +65,57 @@ export interface NativeTestRun {
   readonly duration: number;
 }
 
+/** A segmenter that is as it has to be, and what was done for that. */
+export interface NativeSegmenter {
+  /** Index of the receiving end. */
+  readonly receiver: number;
+  readonly made: boolean;
+  /** It was there, but not as it has to be. */
+  readonly repaired: boolean;
+}
+
+/** A lock that this process holds; it goes with the process. */
+export interface NativeLock {
+  /** Idempotent. */
+  release(): void;
+}
+
+/** Hears what happens to devices, from when it was made. Keeps no process alive. */
+export interface NativeWatch {
+  /** Once. `heard` is called as often as something may have changed, and must not throw. */
+  start(heard: () => void): NativeFailure | undefined;
+  /** No call comes after this. Idempotent. */
+  close(): void;
+}
+
+/** A route over a device, as far as it tells the MTU of an address by its longest prefix. */
+export interface NativeRoute {
+  readonly family: 4 | 6;
+  /** 4 or 16 bytes, zeros behind the prefix. */
+  readonly destination: Uint8Array;
+  readonly prefixLength: number;
+  /** Bytes; 0: it has none, and lies inside one that has. */
+  readonly mtu: number;
+}
+
+export interface NativeRoutes {
+  /** By family, destination and length. None says the same as the one around it. */
+  readonly routes: readonly NativeRoute[];
+  /** How many more there are than was asked for: those without MTU first, then the longest. */
+  readonly leftOut: number;
+}
+
+/** Hears what happens to routes over one device, from when it was made. Keeps no process alive. */
+export interface NativeRouteWatch extends NativeWatch {
+  /**
+   * As `NativeBinding.routes` would give now, also where the path leads elsewhere by now. What was
+   * given last also says which changes matter. EBADF after close().
+   */
+  routes(most: number): Promise<NativeRoutes | NativeFailure>;
+}
+
 /**
- * A loaded object: its maps and both programs. A promise never rejects: it resolves with what
+ * A loaded object: its maps and its programs. A promise never rejects: it resolves with what
  * was asked for, or with a failure. A wrong type of an argument throws TypeError at once; a
  * number out of range, or bytes of another length than the map's entries have, RangeError.
  * Bytes are copied before the call returns. After close(): failure EBADF.
@@ -71,6 +123,8 @@ export interface NativeTestRun {
 export interface NativeObject {
   /** Kernel ids of [ingress program, egress program]; zeros after close(). */
   programIds(): readonly [number, number];
+  /** Kernel id of the program at the far end of a segmenter; 0 after close(). */
+  segmenterProgramId(): number;
   /** Writes `count` entries; keys and values are packed one after the other. */
   update(
     map: string,
@@ -94,11 +148,14 @@ export interface NativeObject {
     values: Uint8Array,
     count: number,
   ): Promise<NativeFailure | undefined>;
+  /** As if on the device `ifindex` of the namespace; the loopback of our own where left out. */
   testRun(
     direction: NativeDirection,
     frame: Uint8Array,
     cb: Uint32Array,
     repeat: number,
+    netns?: string,
+    ifindex?: number,
   ): Promise<NativeTestRun | NativeFailure>;
   /**
    * Attaches one program with tcx. `first`: ahead of what is there, else behind it. With
@@ -106,7 +163,8 @@ export interface NativeObject {
    * the device. `replace` is what gives way in the same step, its position kept: an attachment
    * of this process, or the id of a program (needs CAP_SYS_ADMIN), 0 for none. It must be held
    * by a link if this is to be, else not: EBUSY. ENOENT or ESTALE: it is there no more, or the
-   * hook has changed since its `revision` was asked for (left out: any).
+   * hook has changed since its `revision` was asked for (left out: any). `program` is that of the
+   * direction if left out.
    */
   attachTcx(
     netns: string,
@@ -116,6 +174,7 @@ export interface NativeObject {
     link: boolean,
     replace: NativeAttachment | number,
     revision?: bigint,
+    program?: NativeProgram,
   ): Promise<NativeAttachment | NativeFailure>;
   /**
    * Attaches one program as a direct-action bpf filter on clsact, making the qdisc where there
@@ -133,6 +192,7 @@ export interface NativeObject {
     handle: number,
     persist: boolean,
     replace?: NativeAttachment | number,
+    program?: NativeProgram,
   ): Promise<NativeAttachment | NativeFailure>;
   /** Frees all descriptors once pending calls are done. Idempotent. */
   close(): void;
@@ -221,6 +281,42 @@ export interface NativeBinding {
     priority: number,
     handle: number,
   ): Promise<NativeFailure | undefined>;
+  /**
+   * Makes the veth pair that cuts packets into segments, with the names of its ends and the index
+   * of the sending one, or puts right what of it is not as it has to be. Fails with EEXIST where
+   * something else has its index or a name; then, as after any failure, it is as it was before.
+   */
+  makeSegmenter(
+    netns: string,
+    ifindex: number,
+    sending: string,
+    receiving: string,
+  ): Promise<NativeSegmenter | NativeFailure>;
+  /** Removes the pair; none is no failure, and something else of its index stays. */
+  removeSegmenter(
+    netns: string,
+    ifindex: number,
+    sending: string,
+    receiving: string,
+  ): Promise<NativeFailure | undefined>;
+  /** The lock of a namespace, one for all processes. EAGAIN: another one has it, ask again. */
+  lockNetns(netns: string): Promise<NativeLock | NativeFailure>;
+  /**
+   * For changes of this device, of its peer and of their IPv4 settings, and for any device that
+   * goes. While it is open the namespace stays, whatever becomes of its name.
+   */
+  watchLinks(netns: string, ifindex: number): Promise<NativeWatch | NativeFailure>;
+  /**
+   * The routes of all tables over a device, one of several hops included: those with an MTU, and
+   * those inside them without. At most as many as said. Fails with ENODEV where there is no such
+   * device.
+   */
+  routes(netns: string, ifindex: number, most: number): Promise<NativeRoutes | NativeFailure>;
+  /**
+   * For changes of what `routes` gives, told at most every 50 ms. While it is open the namespace
+   * stays, whatever becomes of its name.
+   */
+  watchRoutes(netns: string, ifindex: number): Promise<NativeRouteWatch | NativeFailure>;
 }
 
 export function isFailure(value: unknown): value is NativeFailure {

@@ -2,6 +2,8 @@ import type { Direction } from "../rules/types.ts";
 import { release, unhook } from "./hook.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import { type Hook, type Hooked, isHooked } from "./registry.ts";
+import type { RouteMtus } from "./route-mtus.ts";
+import { leaveSegmenter, releaseSegmenter } from "./segmenter.ts";
 import { directions } from "./tables.ts";
 
 /** A Funnel at work on one interface. Made by `Funnel.attach`. */
@@ -17,10 +19,11 @@ export class Attachment implements AsyncDisposable {
   readonly directions: readonly Direction[];
   readonly lifetime: "process" | "device";
   readonly #hooked: readonly Hooked[];
+  readonly #routes: RouteMtus;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(hooked: readonly Hooked[], options: ResolvedAttachOptions) {
+  constructor(hooked: readonly Hooked[], options: ResolvedAttachOptions, routes: RouteMtus) {
     const [{ place, hook }] = hooked as [Hooked, ...Hooked[]];
     this.device = place.device;
     this.netns = place.netns;
@@ -29,6 +32,7 @@ export class Attachment implements AsyncDisposable {
     this.lifetime = options.lifetime;
     this.directions = options.direction === "both" ? directions : [options.direction];
     this.#hooked = hooked;
+    this.#routes = routes;
   }
 
   /**
@@ -55,12 +59,17 @@ export class Attachment implements AsyncDisposable {
 
   /** @internal Gives the handles back and leaves the programs where they are. */
   release(): void {
-    for (const hooked of this.#hooked) release(hooked);
+    for (const hooked of this.#hooked) {
+      if (isHooked(hooked)) releaseSegmenter(hooked);
+      release(hooked);
+    }
   }
 
   async #detach(): Promise<void> {
-    // Both are tried, so that one failure does not leave the other attached.
+    // All is tried, so that one failure does not leave the other attached.
     const results = await Promise.allSettled(this.#hooked.map(unhook));
+    const [{ place }] = this.#hooked as [Hooked];
+    results.push(...(await Promise.allSettled([leaveSegmenter(place), this.#routes.leave(place)])));
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
   }

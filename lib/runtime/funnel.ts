@@ -12,11 +12,14 @@ import {
   assertDeviceName,
   type LoadOptions,
   resolveAttachOptions,
-  resolveDirection,
   resolveLoadOptions,
+  resolveTestRunOptions,
+  type TestRunOptions,
 } from "./options.ts";
 import { findPlace } from "./place.ts";
 import { loadProgram } from "./program.ts";
+import { RouteMtus } from "./route-mtus.ts";
+import { segmenterStats, withSegmenter } from "./segmenter.ts";
 import { readFlowStats, readStats, type Stats } from "./stats.ts";
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
@@ -45,6 +48,7 @@ function resolveLists(ruleset: unknown, operation: string): Lists {
 export class Funnel implements AsyncDisposable {
   readonly #object: NativeObject;
   readonly #tables: RuleTables;
+  readonly #routes: RouteMtus;
   readonly #attachments = new Set<Attachment>();
   /** Calls that change something wait for the one before. */
   #last: Promise<unknown> = Promise.resolve();
@@ -57,6 +61,7 @@ export class Funnel implements AsyncDisposable {
     this.#flows = flows;
     this.#object = object;
     this.#tables = new RuleTables(object, binding().possibleCpus);
+    this.#routes = new RouteMtus(object);
   }
 
   /**
@@ -90,8 +95,15 @@ export class Funnel implements AsyncDisposable {
    * Attaches to both hooks of an interface; `direction` says at which of them rules are asked,
    * the other one then sees to replies alone. When it throws, all is as it was.
    *
+   * In each network namespace there is a pair of interfaces of ours, `sfunnel.seg` and
+   * `sfunnel.ret`, in which the kernel cuts large packets into segments before they get their
+   * carriers. It is made here, kept as it has to be while this process lives, and goes with the
+   * last attachment in the namespace; what a killed process leaves of it goes with the next
+   * attach or close there.
+   *
    * Throws OptionError, NetnsError, DeviceError, or KernelError (SFUNNEL_PERMISSION without
-   * CAP_NET_ADMIN, or CAP_SYS_ADMIN to enter another namespace).
+   * CAP_NET_ADMIN, or CAP_SYS_ADMIN to enter another namespace; SFUNNEL_KERNEL on a kernel without
+   * veth, whatever the rules are, since `replace` may bring one that funnels).
    */
   async attach(device: string, options: AttachOptions = {}): Promise<Attachment> {
     assertDeviceName(device);
@@ -103,12 +115,20 @@ export class Funnel implements AsyncDisposable {
       const undo = await this.#tables.askRules(place.ifindex, resolved.direction, "attach");
       let hooked: Hooked[];
       try {
-        hooked = await hookAll(this.#object, place, directions, resolved);
+        await this.#routes.enter(place, resolved.lifetime);
+        hooked = await withSegmenter(
+          this.#object,
+          place,
+          resolved.lifetime,
+          () => hookAll(this.#object, place, directions, resolved),
+          () => throwIfAborted(resolved.signal),
+        );
       } catch (error) {
+        await this.#routes.leave(place).catch(() => undefined);
         await undo();
         throw error;
       }
-      const attachment = new Attachment(hooked, resolved);
+      const attachment = new Attachment(hooked, resolved, this.#routes);
       for (const old of this.#attachments) {
         if (!old.attached) this.#attachments.delete(old);
       }
@@ -135,23 +155,23 @@ export class Funnel implements AsyncDisposable {
         readStats(this.#object, this.#tables, "egress"),
         readFlowStats(this.#object, this.#flows),
       ]);
-      return { ingress, egress, flows };
+      return { ingress, egress, flows, segmenter: segmenterStats(this.#object) };
     });
   }
 
   /**
    * Runs one Ethernet frame through the program in the kernel (BPF_PROG_TEST_RUN), attached
-   * or not. It counts in `stats()` as any packet does, and goes nowhere.
+   * or not. It counts in `stats()` as any packet does, and goes nowhere. What is answered to a
+   * frame that is too big is the `frame` of the result.
    *
-   * Throws SfunnelError (SFUNNEL_FRAME) for fewer than 14 bytes, or more than the kernel takes.
+   * Throws SfunnelError (SFUNNEL_FRAME) for fewer than 14 bytes, or more than the kernel takes,
+   * and what `attach` throws for an interface or namespace that is not there.
    */
-  async testRun(
-    frame: Uint8Array,
-    options: { readonly direction: Direction },
-  ): Promise<TestRunResult> {
-    const direction = resolveDirection(options, "testRun");
+  async testRun(frame: Uint8Array, options: TestRunOptions): Promise<TestRunResult> {
+    const { direction, device, netns } = resolveTestRunOptions(options);
     if (this.#closing) throw new ClosedError("Funnel", "testRun");
-    return testRun(this.#object, frame, direction);
+    const place = device === undefined ? undefined : await findPlace(device, netns);
+    return testRun(this.#object, frame, direction, place);
   }
 
   /**
@@ -166,6 +186,7 @@ export class Funnel implements AsyncDisposable {
           else await attachment.close();
         }),
       );
+      this.#routes.close();
       this.#object.close();
       const failed = results.find((result) => result.status === "rejected");
       if (failed) throw failed.reason;

@@ -6,6 +6,7 @@ import { nearestWord } from "../rules/nearest.ts";
 import { checkOptionNames } from "../rules/options.ts";
 import { quoteValue } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
+import { isSegmenter } from "./place.ts";
 import { LONGEST_NAME, principalOf } from "./predecessor.ts";
 
 /** How to attach. */
@@ -123,16 +124,38 @@ function text(option: string, value: unknown, fallback: string, operation: strin
   );
 }
 
-/** "ingress" or "egress"; there is no default, a frame goes one way. */
-export function resolveDirection(options: unknown, operation: string): Direction {
-  checkOptionNames(operation, options, ["direction"]);
-  if (options.direction === undefined) {
+/** How to run one frame. */
+export interface TestRunOptions {
+  /** At which hook; there is no default, a frame goes one way. */
+  readonly direction: Direction;
+  /** As if on this interface: its MTU and its flows count. Loopback by default. */
+  readonly device?: string;
+  /** Network namespace of the interface, as in `attach`. */
+  readonly netns?: string;
+}
+
+/** Throws {@link OptionError} for whatever is misspelt or out of range. */
+export function resolveTestRunOptions(options: unknown): {
+  readonly direction: Direction;
+  readonly device: string | undefined;
+  readonly netns: string;
+} {
+  const operation = "testRun";
+  checkOptionNames(operation, options, ["direction", "device", "netns"]);
+  if (options.device !== undefined) assertDeviceName(options.device, operation);
+  const direction = resolveDirection(options.direction, operation);
+  const netns = text("netns", options.netns, "", operation);
+  return { direction, device: options.device, netns };
+}
+
+function resolveDirection(direction: unknown, operation: string): Direction {
+  if (direction === undefined) {
     throw new OptionError("direction", `${operation}: option "direction" is missing`, {
       operation,
       hint: 'give { direction: "ingress" } or { direction: "egress" }',
     });
   }
-  return oneOf("direction", options.direction, ["ingress", "egress"], "ingress", operation);
+  return oneOf("direction", direction, ["ingress", "egress"], "ingress", operation);
 }
 
 /** Throws {@link OptionError} for whatever is misspelt or out of range. */
@@ -187,11 +210,17 @@ export function resolveAttachOptions(options: unknown): ResolvedAttachOptions {
 }
 
 /** Names of interfaces are 1 to 15 bytes without "/" and white space (IFNAMSIZ, dev_valid_name). */
-export function assertDeviceName(device: unknown): asserts device is string {
+export function assertDeviceName(device: unknown, operation = "attach"): asserts device is string {
+  if (typeof device === "string" && isSegmenter(device)) {
+    throw new OptionError("device", `attach: ${device} is a part of sfunnel itself`, {
+      operation: "attach",
+      hint: "attach to the interface whose packets are meant",
+    });
+  }
   if (typeof device === "string" && /^[^\s/:]{1,15}$/.test(device)) return;
   throw new OptionError(
     "device",
-    `attach: expected the name of an interface (1 to 15 characters), found ${quoteValue(device)}`,
-    { operation: "attach", hint: "list them with: ip link" },
+    `${operation}: expected the name of an interface (1 to 15 characters), found ${quoteValue(device)}`,
+    { operation, hint: "list them with: ip link" },
   );
 }

@@ -6,6 +6,14 @@ import { DeviceError, errorOf, NEEDS, NetnsError } from "../native/failure.ts";
 /** `ip netns` keeps its namespaces here under their names. */
 const NETNS_FOLDER = "/run/netns";
 
+/** The ends of the segmenter, which are nobody's to attach to. */
+export const SENDING_END = "sfunnel.seg";
+export const RECEIVING_END = "sfunnel.ret";
+
+export function isSegmenter(device: string): boolean {
+  return device === SENDING_END || device === RECEIVING_END;
+}
+
 export interface Place {
   /** Path of the namespace; "" is our own. */
   readonly netns: string;
@@ -50,12 +58,13 @@ export async function findNetns(netns: string): Promise<Namespace> {
   return { path, inode };
 }
 
-/** All devices of a namespace, by name. Throws NetnsError, or KernelError without CAP_SYS_ADMIN. */
+/** All devices of a namespace but our own, by name. Throws NetnsError, or KernelError without CAP_SYS_ADMIN. */
 export async function listPlaces(netns: string): Promise<Place[]> {
   const { path, inode } = await findNetns(netns);
   const devices = await binding().devices(path);
   if (isFailure(devices)) throw errorOf(devices, "attach", NEEDS["enter namespace"] ?? []);
   return devices
+    .filter(({ name }) => !isSegmenter(name))
     .map(({ name, ifindex }) => ({ netns: path, netnsInode: inode, device: name, ifindex }))
     .sort((one, other) => (one.device < other.device ? -1 : 1));
 }
@@ -82,5 +91,10 @@ export async function findPlace(device: string, netns: string): Promise<Place> {
     throw errorOf(found, "attach", NEEDS["enter namespace"] ?? []);
   }
   const present = await native.devices(path);
-  throw noSuchDevice(device, netns, isFailure(present) ? [] : present.map(({ name }) => name));
+  const names = isFailure(present) ? [] : present.map(({ name }) => name);
+  throw noSuchDevice(
+    device,
+    netns,
+    names.filter((name) => !isSegmenter(name)),
+  );
 }

@@ -4,6 +4,7 @@ import { LITTLE_ENDIAN } from "../compile/record.ts";
 import { isFailure, type NativeObject } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction, Rule } from "../rules/types.ts";
+import type { SegmenterStats } from "./segmenter.ts";
 import { directionIndex, type RuleTables } from "./tables.ts";
 
 /** Packets, and bytes of their frames as they came (Ethernet header included). */
@@ -48,6 +49,8 @@ export interface FlowStats {
 
 export type Stats = { readonly [direction in Direction]: DirectionStats } & {
   readonly flows: FlowStats;
+  /** The segmenters of all namespaces that it is attached in, or was. */
+  readonly segmenter: SegmenterStats;
 };
 
 /** Adds up what each CPU counted: one value of a per-CPU map, which is these bytes. */

@@ -17,6 +17,12 @@ export interface TestRunResult {
   readonly rule: number | undefined;
 }
 
+/** Where a frame is as if it passed; left out, the loopback interface of our own namespace. */
+export interface TestPlace {
+  readonly netns: string;
+  readonly ifindex: number;
+}
+
 /** An Ethernet header; BPF_PROG_TEST_RUN takes no less. */
 const SHORTEST_FRAME = 14;
 /** The kernel copies the frame into one page, beside headroom and bookkeeping of its own. */
@@ -48,6 +54,7 @@ export async function testRun(
   object: NativeObject,
   frame: Uint8Array,
   direction: Direction,
+  place?: TestPlace,
 ): Promise<TestRunResult> {
   if (!(frame instanceof Uint8Array)) {
     throw new OptionError("frame", "testRun: expected the frame as a Uint8Array", {
@@ -62,7 +69,14 @@ export async function testRun(
   const cb = new Uint32Array(5);
   cb[TraceSlot.TRACE_MAGIC_SLOT_0] = TraceMagic.TRACE_MAGIC_0;
   cb[TraceSlot.TRACE_MAGIC_SLOT_1] = TraceMagic.TRACE_MAGIC_1;
-  const result = await object.testRun(directionIndex(direction), frame, cb, 1);
+  const result = await object.testRun(
+    directionIndex(direction),
+    frame,
+    cb,
+    1,
+    place?.netns,
+    place?.ifindex,
+  );
   if (isFailure(result)) {
     const errno = errnoName(result.errno);
     if (errno === "EINVAL" || errno === "ENOMEM" || errno === "EMSGSIZE") {

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { Funnel } from "../../lib/runtime/funnel.ts";
 import { type Host, Lab } from "../support/lab.ts";
 import { fixturePath, skipReason, titled } from "../support/native.ts";
+import { NO_SEGMENTER, segmenterFor, segmenterIn } from "../support/segmenter.ts";
 import { attachedIn, sfunnel, shown, succeed } from "./sfunnel.ts";
 
 const rule = "udp dport 5 actions accept";
@@ -102,6 +103,22 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
         ...{ code: 0, stdout: "nothing of sfunnel to remove\n", stderr: "" },
       });
     }
+  });
+
+  it("takes the segmenter with the last one, or when it was left behind", async () => {
+    using lab = new Lab();
+    const host = hostIn(lab);
+    const env = { SFUNNEL_RULESET: rule };
+    succeed({ host, env: { ...env, IFACES: "eth0" } });
+    succeed({ host, env: { ...env, SFUNNEL_NAME: "mine", IFACES: "eth1" } });
+    expect(await segmenterIn(host.netns)).toEqual(segmenterFor(0, 2));
+    succeed({ host, env: { CLEAN: "1" } });
+    expect(await segmenterIn(host.netns)).toEqual(NO_SEGMENTER);
+    succeed({ host, env });
+    lab.run(host, "ip", "link", "delete", "eth0");
+    expect(await segmenterIn(host.netns)).toEqual(segmenterFor(0, 1));
+    expect(succeed({ host, args: ["clean"] })).toBe("removed a segmenter that was left behind\n");
+    expect(await segmenterIn(host.netns)).toEqual(NO_SEGMENTER);
   });
 
   it("does not wait for an interface", () => {

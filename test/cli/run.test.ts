@@ -63,6 +63,20 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
     ]);
   });
 
+  it("leaves out the segmenter that it made before, and does not show it", () => {
+    succeed({ host, args: ["clean"] });
+    const env = { SFUNNEL_RULESET: rule };
+    const first = succeed({ host, env });
+    expect(lab.run(host, "ip", "link", "show")).toContain("sfunnel.seg");
+    expect(succeed({ host, env })).toBe(first);
+    expect(shown(host).map(({ device }) => device)).toEqual(["eth0", "eth0", "eth1", "eth1"]);
+    expect(
+      sfunnel({ host, env: { ...env, IFACES: "sfunnel.seg", N_ATTEMPTS: "1" } }),
+    ).toMatchObject({
+      ...{ code: 1, stderr: expect.stringContaining('no interface "sfunnel.seg"') },
+    });
+  });
+
   it("reads the file where no variable has rules", () => {
     expect(run({ IFACES: "eth0" }, withFile(`# a comment\n${rule}\n`))).toEqual([
       `eth0 ingress default: ${rule}`,

@@ -9,7 +9,9 @@ import {
   census,
   checksumStates,
   clientRules,
+  exchange,
   FLOW_PORT,
+  MESSAGES,
   outcomesMet,
   PAIRS,
   type Pair,
@@ -20,7 +22,6 @@ import { eventually, type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { ipv4, payload, udp } from "../support/packet.ts";
 
-const MESSAGES = 20;
 const CLIENT = "10.1.0.77";
 const SERVER = "10.2.0.1";
 
@@ -76,12 +77,7 @@ describe.skipIf(skipReason)(titled("a gateway"), () => {
     const atServer = await lab.capture(server, "eth0");
     const atClient = await lab.capture(client, "eth0");
 
-    await lab.endpoint(server, `${pair.inner}Echo`, { address: SERVER, port: FLOW_PORT }).ready();
-    const options = { address: SERVER, port: FLOW_PORT, count: MESSAGES, length: 99 };
-    const sender = lab.endpoint(client, `${pair.inner}Send`, options);
-    await sender.end();
-    expect(sender.events("error")).toEqual([]);
-    expect(sender.events("echo")).toHaveLength(MESSAGES);
+    await exchange(lab, [client, server], pair, { address: SERVER, length: 99 });
 
     const out = await packets(near, place, "funneled");
     const back = await packets(far, "egress", "funneled");

@@ -9,7 +9,9 @@ import {
   census,
   checksumStates,
   clientRules,
+  exchange,
   FLOW_PORT,
+  MESSAGES,
   PAIRS,
   type Pair,
   packets,
@@ -20,7 +22,6 @@ import { eventually, type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { ipv4, payload, udp } from "../support/packet.ts";
 
-const MESSAGES = 20;
 // Addresses whose sums differ: an inner checksum that was made for the wrong ones shows.
 const CLIENT = "10.1.0.77";
 const MASQUERADE = "172.16.5.2";
@@ -87,12 +88,7 @@ describe.skipIf(skipReason)(titled("NAT between the two sides"), () => {
     const atServer = await lab.capture(server, "eth0");
     const atClient = await lab.capture(client, "eth0");
 
-    await lab.endpoint(server, `${pair.inner}Echo`, { address: SERVER, port: FLOW_PORT }).ready();
-    const options = { address: SERVICE, port: FLOW_PORT, count: MESSAGES, length: 77 };
-    const sender = lab.endpoint(client, `${pair.inner}Send`, options);
-    await sender.end();
-    expect(sender.events("error")).toEqual([]);
-    expect(sender.events("echo")).toHaveLength(MESSAGES);
+    await exchange(lab, [client, server], pair, { address: SERVICE, length: 77 });
 
     const out = await packets(near, "egress", "funneled");
     const back = await packets(far, "egress", "funneled");

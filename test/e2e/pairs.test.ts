@@ -6,7 +6,9 @@ import {
   census,
   checksumStates,
   clientRules,
+  exchange,
   FLOW_PORT,
+  MESSAGES,
   outcomesMet,
   PAIRS,
   type Pair,
@@ -17,7 +19,6 @@ import {
 import { eventually, type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 
-const MESSAGES = 20;
 const SERVER = "10.0.0.2";
 
 /** Two hosts on one wire. */
@@ -26,18 +27,6 @@ function twoHosts(lab: Lab): { client: Host; server: Host } {
   const server = lab.host("server");
   lab.link(client, "eth0", "10.0.0.1/24", server, "eth0", `${SERVER}/24`);
   return { client, server };
-}
-
-/** Messages to the flow's port and back. */
-async function exchange(lab: Lab, client: Host, server: Host, { inner }: Pair, length: number) {
-  await lab.endpoint(server, `${inner}Echo`, { address: SERVER, port: FLOW_PORT }).ready();
-  const options = { address: SERVER, port: FLOW_PORT, count: MESSAGES, length };
-  const sender = lab.endpoint(client, `${inner}Send`, options);
-  await sender.end();
-  expect(sender.events("error")).toEqual([]);
-  expect(sender.events("echo").map((message) => message.length)).toEqual(
-    Array.from({ length: MESSAGES }, () => length),
-  );
 }
 
 async function framesOf(capture: Capture, count: number) {
@@ -56,7 +45,7 @@ describe.skipIf(skipReason)(titled("two namespaces"), () => {
     await far.attach("eth0", { netns: server.netns });
     const wire = await lab.capture(server, "eth0");
 
-    await exchange(lab, client, server, pair, 101);
+    await exchange(lab, [client, server], pair, { address: SERVER, length: 101 });
 
     // The last segment of a connection may still be on its way.
     const out = await packets(near, "egress", "funneled");
@@ -87,7 +76,7 @@ describe.skipIf(skipReason)(titled("two namespaces"), () => {
     await near.attach("eth0", { netns: client.netns });
     const wire = await lab.capture(server, "eth0");
 
-    await exchange(lab, client, server, { inner, over: "tcp" }, 101);
+    await exchange(lab, [client, server], { inner, over: "tcp" }, { address: SERVER, length: 101 });
 
     const out = await packets(near, "egress", "no_match");
     const back = await packets(near, "ingress", "no_match");

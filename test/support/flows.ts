@@ -1,5 +1,8 @@
 /** What the tests between namespaces share: the four pairs, their rules, and what is on the wire. */
+
+import { expect } from "vitest";
 import type { Direction, Funnel, OutcomeName, Transport } from "../../lib/index.ts";
+import type { Host, Lab } from "./lab.ts";
 import { checksumsOf } from "./packet.ts";
 
 const TRANSPORTS: readonly Transport[] = ["tcp", "udp"];
@@ -31,6 +34,29 @@ export function serviceRules({ inner, over }: Pair, to: number = CARRIER_PORT) {
     ingress: `${over} dport ${SERVICE_PORT} actions unfunnel ${inner} allow ${FLOW_PORT}`,
     egress: `${inner} sport ${FLOW_PORT} actions funnel ${over} dport ${to} sport ${SERVICE_PORT}`,
   };
+}
+
+/** So many messages go in an {@link exchange}. */
+export const MESSAGES = 20;
+
+/**
+ * Messages of this length to the flow's port at an address, behind which the server is, and back;
+ * all of them come back whole.
+ */
+export async function exchange(
+  lab: Lab,
+  [client, server]: readonly [Host, Host],
+  { inner }: Pair,
+  { address, length }: { readonly address: string; readonly length: number },
+): Promise<void> {
+  await lab.endpoint(server, `${inner}Echo`, { port: FLOW_PORT, address: "0.0.0.0" }).ready();
+  const options = { address, port: FLOW_PORT, count: MESSAGES, length };
+  const sender = lab.endpoint(client, `${inner}Send`, options);
+  await sender.end();
+  expect(sender.events("error")).toEqual([]);
+  expect(sender.events("echo").map((message) => message.length)).toEqual(
+    Array.from({ length: MESSAGES }, () => length),
+  );
 }
 
 /** Packets of one outcome so far. */

@@ -7,6 +7,8 @@
  *     lab.link(client, "eth0", "10.0.0.1/24", server, "eth0", "10.0.0.2/24");
  */
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Capture } from "./capture.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -28,6 +30,20 @@ export interface Host {
   readonly netns: string;
 }
 
+/** However a test ends, what it executes ends by then. */
+const LONGEST_RUN_MS = 40_000;
+
+/**
+ * What goes before a command that is to stay on one CPU. A veth pair queues packets on the CPU that
+ * sends them: a program that moves to another CPU may overtake its own packets, funneled or not.
+ */
+export function onOneCpu(...command: readonly string[]): readonly string[] {
+  const [first] =
+    /(?<=^Cpus_allowed_list:\s*)\d+/m.exec(readFileSync("/proc/self/status", "utf8")) ?? [];
+  if (first === undefined) throw new Error("no CPU is allowed");
+  return ["taskset", "--cpu-list", first, ...command];
+}
+
 /** Between two looks at a condition; more often would take the time of those who work on it. */
 const LOOK_EVERY_MS = 3;
 
@@ -47,7 +63,7 @@ export class Lab implements Disposable {
     execFileSync("ip", ["netns", "add", netns]);
     this.#hosts.push(netns);
     const host = { netns };
-    this.run(host, "ip", "link", "set", "lo", "up");
+    this.ip(host, "link", "set", "lo", "up");
     return host;
   }
 
@@ -71,13 +87,21 @@ export class Lab implements Disposable {
   /** Gives a device its address and brings it up. */
   configure(host: Host, device: string, address: string): void {
     const nodad = address.includes(":") ? ["nodad"] : [];
-    this.run(host, "ip", "address", "add", address, "dev", device, ...nodad);
-    this.run(host, "ip", "link", "set", device, "up");
+    this.ip(host, "address", "add", address, "dev", device, ...nodad);
+    this.ip(host, "link", "set", device, "up");
   }
 
   /** Sends what is not on a host's links to a gateway. */
   route(host: Host, gateway: string): void {
-    this.run(host, "ip", "route", "add", "default", "via", gateway);
+    this.ip(host, "route", "add", "default", "via", gateway);
+  }
+
+  /** Runs ip(8) on a host; sooner done than to enter its namespace. */
+  ip(host: Host, ...args: readonly string[]): string {
+    return execFileSync("ip", ["-n", host.netns, ...args], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   }
 
   /** Runs a command in a host's namespace and gives its output. */
@@ -108,14 +132,35 @@ export class Lab implements Disposable {
   }
 
   /** Starts a program that prints lines of JSON. */
-  spawn(host: Host, command: string, ...args: string[]): Endpoint {
+  spawn(host: Host, ...command: readonly string[]): Endpoint {
     const endpoint = new Endpoint(
-      spawn("ip", ["netns", "exec", host.netns, command, ...args], {
+      spawn("ip", ["netns", "exec", host.netns, ...command], {
         stdio: ["pipe", "pipe", "pipe"],
       }),
     );
     this.#programs.push(endpoint);
     return endpoint;
+  }
+
+  /** Runs a program of any kind to its end while the test goes on, and gives what it printed. */
+  async execute(host: Host, ...command: readonly string[]): Promise<string> {
+    const child = spawn("ip", ["netns", "exec", host.netns, ...command], {
+      stdio: ["ignore", "pipe", "pipe"],
+      timeout: LONGEST_RUN_MS,
+      killSignal: "SIGKILL",
+    });
+    this.#programs.push({ kill: () => child.kill("SIGKILL") });
+    const output = { stdout: "", stderr: "" };
+    child.stdout.on("data", (data) => {
+      output.stdout += data;
+    });
+    child.stderr.on("data", (data) => {
+      output.stderr += data;
+    });
+    const [status, signal] = await once(child, "close");
+    if (status === 0) return output.stdout;
+    const said = `${output.stderr}${output.stdout}`;
+    throw new Error(`${command[0]} ended with ${status ?? signal}: ${said}`);
   }
 
   /** Records the IPv4 frames that pass a device, from when this returns; GSO packets in part. */

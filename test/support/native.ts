@@ -80,7 +80,7 @@ export function openDescriptors(): string[] {
         return ""; // The one that listed them.
       }
     })
-    .filter((target) => /bpf|^net:|^socket:/.test(target))
+    .filter((target) => /bpf|^net:|^socket:|^\/run\/netns\//.test(target))
     .sort();
 }
 

@@ -10,6 +10,7 @@ import {
   KernelError,
   OptionError,
   SfunnelError,
+  type TestRunOptions,
 } from "../../../lib/index.ts";
 import { binding } from "../../../lib/native/binding.ts";
 import { errorOf, NEEDS } from "../../../lib/native/failure.ts";
@@ -319,10 +320,64 @@ describe.skipIf(skipReason !== undefined)(titled("bad input"), () => {
       [{ direction: "both" }, 'must be "ingress" or "egress", found "both"'],
       [{ direction: "ingres" }, '(did you mean "ingress"?)'],
       [{ dir: "ingress" }, 'testRun: there is no option "dir"'],
+      [{ ...egress, devise: "lo" }, 'no option "devise" (did you mean "device"?)'],
+      [{ ...egress, nets: "x" }, 'no option "nets" (did you mean "netns"?)'],
+      [{ ...egress, device: "lo", netns: "" }, 'option "netns" must be a non-empty string'],
+      [{ ...egress, device: "lo", netns: 7 }, "must be a non-empty string, found 7"],
     ])("with options %o", async (options, words) => {
       const error = await errorFrom(() => funnel.testRun(frame(60), anything(options)));
       expect(error.code).toBe("SFUNNEL_OPTION");
+      expect(error.message).toContain("testRun: ");
       expect(error.message).toContain(words);
+    });
+
+    test("with an option that is like none lists them all", async () => {
+      const options = anything<TestRunOptions>({ ...egress, mtu: 1500 });
+      const error = await errorFrom(() => funnel.testRun(frame(60), options));
+      expect(error).toMatchObject({ code: "SFUNNEL_OPTION", option: "mtu" });
+      for (const name of ["direction", "device", "netns"]) expect(error.message).toContain(name);
+    });
+
+    test.each([null, 7, {}, "", "a b", "a/b", "x".repeat(16)])(
+      "on what is no name of an interface: %o",
+      async (device) => {
+        const options = anything<TestRunOptions>({ ...egress, device });
+        const error = await errorFrom(() => funnel.testRun(frame(60), options));
+        expect(error).toMatchObject({ code: "SFUNNEL_OPTION", option: "device" });
+        expect(error.message).toMatch(
+          /^testRun: expected the name of an interface \(1 to 15 characters\), found .*ip link/,
+        );
+      },
+    );
+
+    test("on an interface of our own", async () => {
+      for (const device of ["sfunnel.seg", "sfunnel.ret"]) {
+        const error = await errorFrom(() => funnel.testRun(frame(60), { ...egress, device }));
+        expect(error).toMatchObject({ code: "SFUNNEL_OPTION", option: "device" });
+        expect(error.message).toContain(`${device} is a part of sfunnel itself`);
+      }
+    });
+
+    test("on an interface that is not there lists those that are", async () => {
+      const run = (device: string, place: { netns?: string }) =>
+        errorFrom(() => funnel.testRun(frame(60), { ...egress, device, ...place }));
+      const error = await run("eth7", { netns: netns.name });
+      expect(error).toMatchObject({ code: "SFUNNEL_DEVICE", device: "eth7" });
+      expect(error.message).toContain(
+        `no interface "eth7" in network namespace "${netns.name}" (there are: lo, veth-b, veth-a)`,
+      );
+      const here = await run("no-such-device", {});
+      expect(here).toMatchObject({ code: "SFUNNEL_DEVICE", device: "no-such-device" });
+      expect(here.message).toContain('no interface "no-such-device" in this network namespace');
+    });
+
+    test("in a namespace that is not there", async () => {
+      for (const name of ["no-such-namespace", "/no/such/path"]) {
+        const options = { ...egress, device: "lo", netns: name };
+        const error = await errorFrom(() => funnel.testRun(frame(60), options));
+        expect(error).toMatchObject({ code: "SFUNNEL_NETNS", netns: name });
+        expect(error.message).toContain("does not exist");
+      }
     });
   });
 

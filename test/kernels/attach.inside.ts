@@ -1,0 +1,50 @@
+/** Runs in a guest: which hook the kernel has, and that it is left as it was. */
+import { release } from "node:os";
+import { describe, expect, it } from "vitest";
+import { Funnel } from "../../lib/index.ts";
+import { binding } from "../../lib/native/binding.ts";
+import { Lab } from "../support/lab.ts";
+import { must } from "../support/native.ts";
+
+/** tcx came with Linux 6.6. */
+const [major = 0, minor = 0] = release().split(".").map(Number);
+const HOOK = major > 6 || (major === 6 && minor >= 6) ? "tcx" : "clsact";
+
+const RULES = { egress: "udp dport 2055 actions funnel tcp dport 179 sport 540" };
+const NOTHING = { kind: "", filters: [] };
+
+describe(`attach on ${release()}`, () => {
+  it.each([false, true])("the verifier takes the program (trace: %s)", async (trace) => {
+    await using funnel = await Funnel.load(RULES, { trace });
+    expect((await funnel.stats()).egress.outcomes.funneled.packets).toBe(0);
+  });
+
+  it(`takes ${HOOK}, and gives it back`, async () => {
+    using lab = new Lab();
+    const host = lab.host("h");
+    lab.link(host, "eth0", "10.0.0.1/24", host, "eth1", "10.0.0.2/24");
+    const path = `/run/netns/${host.netns}`;
+    const { ifindex } = must(await binding().device(path, "eth0"));
+    await using funnel = await Funnel.load(RULES);
+
+    const attachment = await funnel.attach("eth0", { netns: host.netns });
+    expect(attachment).toMatchObject({ hook: HOOK, directions: ["ingress", "egress"] });
+    const { kind, filters } = must(await binding().qdisc(path, ifindex));
+    expect({ kind, filters: filters.length }).toEqual(
+      HOOK === "tcx" ? { kind: "", filters: 0 } : { kind: "clsact", filters: 2 },
+    );
+
+    await attachment.close();
+    expect(must(await binding().qdisc(path, ifindex))).toEqual(NOTHING);
+  });
+
+  it("says what is missing where tcx is asked for", async ({ skip }) => {
+    if (HOOK === "tcx") skip("this kernel has it");
+    using lab = new Lab();
+    const host = lab.host("h");
+    lab.link(host, "eth0", "10.0.0.1/24", host, "eth1", "10.0.0.2/24");
+    await using funnel = await Funnel.load(RULES);
+    const attached = funnel.attach("eth0", { netns: host.netns, hook: "tcx" });
+    await expect(attached).rejects.toMatchObject({ code: expect.stringMatching(/^SFUNNEL_/) });
+  });
+});

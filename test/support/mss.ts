@@ -1,0 +1,58 @@
+/** The MSS option of the SYNs among frames, in carriers or without. */
+import { type BulkFlow, isCarrier } from "./bulk.ts";
+
+const ETHERNET_AND_IP = 34;
+const SYN = 2;
+const OPTION_END = 0;
+const OPTION_NOP = 1;
+const OPTION_MSS = 2;
+
+export interface Advertised {
+  /** Each value that was seen, once. */
+  readonly toServer: readonly number[];
+  readonly toClient: readonly number[];
+}
+
+/** What the connections of a flow of TCP advertise, where they go in carriers. */
+export function advertisedInCarriers(frames: readonly Uint8Array[], flow: BulkFlow): Advertised {
+  const start = ETHERNET_AND_IP + (flow.over === "tcp" ? 20 : 8);
+  return advertisedAt(
+    frames.filter((frame) => isCarrier(frame, flow)),
+    start,
+    flow.port,
+  );
+}
+
+/** The same where they go without. */
+export function advertised(frames: readonly Uint8Array[], { port }: BulkFlow): Advertised {
+  return advertisedAt(
+    frames.filter((frame) => frame[23] === 6),
+    ETHERNET_AND_IP,
+    port,
+  );
+}
+
+function advertisedAt(frames: readonly Uint8Array[], start: number, port: number): Advertised {
+  const toServer = new Set<number>();
+  const toClient = new Set<number>();
+  for (const frame of frames) {
+    const tcp = new DataView(frame.buffer, frame.byteOffset + start, frame.byteLength - start);
+    if ((tcp.getUint8(13) & SYN) === 0) continue;
+    const size = mssOption(tcp);
+    if (size === undefined) throw new Error("a SYN without the option");
+    if (tcp.getUint16(2) === port) toServer.add(size);
+    if (tcp.getUint16(0) === port) toClient.add(size);
+  }
+  return { toServer: [...toServer], toClient: [...toClient] };
+}
+
+function mssOption(tcp: DataView): number | undefined {
+  const end = (tcp.getUint8(12) >> 4) * 4;
+  for (let at = 20; at < end; ) {
+    const kind = tcp.getUint8(at);
+    if (kind === OPTION_END) return undefined;
+    if (kind === OPTION_MSS) return tcp.getUint16(at + 2);
+    at += kind === OPTION_NOP ? 1 : tcp.getUint8(at + 1);
+  }
+  return undefined;
+}
