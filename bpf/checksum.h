@@ -149,22 +149,17 @@ static __always_inline int sum_rest(struct summing *part, __u32 most) {
     return 0;
 }
 
-/* Sums a part of the packet, wherever its bytes lie. */
-VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 *sum) {
+/* Sums a part of the packet, wherever its bytes lie; negative if they are not all there. */
+__noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
     struct summing part = {.skb = skb, .offset = offset, .length = length};
     __u32 zero = 0;
 
-    if (!sum)
-        return -1;
-    part.sum = *sum;
     part.buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
     if (!part.buffer)
         return -1;
     /* Most packets in one piece, where the kernel takes that. */
-    if (part.length > 0 && part.length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE)) {
-        *sum = part.sum;
-        return 0;
-    }
+    if (part.length > 0 && part.length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE))
+        return part.sum;
     if (HAS_LOOP_HELPER) {
         bpf_loop(IP_MAX_LENGTH / SUM_CHUNK, sum_chunk, &part, 0);
     } else {
@@ -175,8 +170,7 @@ VERIFIED_ONCE int sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length, _
     /* A chunk that could not be read. */
     if (part.length >= SUM_CHUNK || (part.length > 0 && sum_rest(&part, SUM_CHUNK)))
         return -1;
-    *sum = part.sum;
-    return 0;
+    return part.sum;
 }
 
 static __always_inline __u32 checksum_place(__u8 transport) {
@@ -242,7 +236,7 @@ __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset,
  * the room, which is made at its end. A local sender of UDP leaves no headroom, and to make some
  * costs more than to copy the packet. The checksum field is still the seed.
  */
-VERIFIED_ONCE int make_room_at_tail(struct __sk_buff *skb, __u32 l4_length, __u32 room) {
+__noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_length, __u32 room) {
     __u32 length = bounded(l4_length, SUM_SPACE), frame_length = skb->len, zero = 0;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
 
@@ -282,13 +276,15 @@ static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct p
                                                  __u32 *sum) {
     __u8 transport = packet->flow.transport;
     __u32 addresses = sum_addresses(&packet->flow);
-    __u32 pseudo = sum_pseudo(transport, packet->l4_length), bytes = 0;
+    __u32 pseudo = sum_pseudo(transport, packet->l4_length);
+    __s64 bytes;
 
     packet->has_seed = false;
     packet->settled_checksum = packet->l4_checksum;
     if (transport == IPPROTO_UDP && packet->l4_checksum == 0) {
-        *sum = 0;
-        return sum_bytes(skb, packet->l4_offset, packet->l4_length, sum);
+        bytes = sum_bytes(skb, packet->l4_offset, packet->l4_length);
+        *sum = bytes;
+        return bytes < 0 ? -1 : 0;
     }
     *sum = ~pseudo;
     if (!may_be_seed(packet->l4_checksum, sum_add(addresses, pseudo))) {
@@ -296,7 +292,8 @@ static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct p
         return 0;
     }
     packet->has_seed = true;
-    if (sum_bytes(skb, packet->l4_offset, packet->l4_length, &bytes))
+    bytes = sum_bytes(skb, packet->l4_offset, packet->l4_length);
+    if (bytes < 0)
         return -1;
     /* The field itself has no part in the sum; the seed without addresses takes its place. */
     packet->settled_checksum =

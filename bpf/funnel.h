@@ -42,9 +42,9 @@ static __noinline int read_checksum_again(struct __sk_buff *skb, struct packet *
 static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached, __u32 size) {
     if (!is_fresh(cached))
-        cached->mtu = way_mtu(skb, packet);
+        cached->mtu = way_mtu(skb, packet->direction);
     if (exceeds_mtu(skb, packet, cached->mtu, size))
-        return report_too_big(skb, packet, cached->mtu - size);
+        return report_too_big(skb, cached->mtu - size);
     if (needs_segmenter(packet, cached)) {
         int outcome = send_to_segmenter(skb, packet, cached);
 
@@ -114,7 +114,7 @@ VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
     cached->other_transport = carrier.transport;
     cached->rule_index = packet->rule_index;
     cached->port = port;
-    cached->mtu = way_mtu(skb, packet);
+    cached->mtu = way_mtu(skb, packet->direction);
     set_fresh(cached);
     return GO_ON;
 }
@@ -253,7 +253,7 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
         if (outcome != GO_ON)
             return outcome;
     }
-    if (clamp_inner_mss(skb, packet, &inner, way_mtu(skb, packet)))
+    if (clamp_inner_mss(skb, packet, &inner, way_mtu(skb, packet->direction)))
         return SFUNNEL_FAILED;
     outcome = pop_carrier(skb, packet, &inner);
     return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;

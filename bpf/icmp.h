@@ -85,9 +85,15 @@ static __always_inline void fill_own_error(struct own_error *error, __u32 mtu) {
         NULL, 0, (__be32 *)&error->icmp, sizeof(*error) - offsetof(struct own_error, icmp), 0));
 }
 
-/* RFC 1122, 3.2.2: no errors about these; 255.255.255.255 is among them. */
-static __always_inline bool is_multicast(const struct packet *packet) {
-    return bpf_ntohl(packet->flow.daddr[3]) >= 0xe0000000U;
+/* RFC 1122, 3.2.2: no errors about what went to many; 255.255.255.255 is among them. */
+static __always_inline bool is_multicast(__u32 address) {
+    return bpf_ntohl(address) >= 0xe0000000U;
+}
+
+/* May and can the packet be answered by an error that quotes it? */
+static __always_inline bool is_answerable(const struct iphdr *ip) {
+    return ip->frag_off & bpf_htons(IP_DONT_FRAGMENT) && ip->ihl * 4 == sizeof(*ip) &&
+           !is_multicast(ip->daddr);
 }
 
 /*
@@ -96,22 +102,21 @@ static __always_inline bool is_multicast(const struct packet *packet) {
  * bears the address that the packet was sent to: it has the best chance to pass a filter on the way
  * back.
  */
-VERIFIED_ONCE int report_too_big(struct __sk_buff *skb, struct packet *packet, __u32 mtu) {
+__noinline int report_too_big(struct __sk_buff *skb, __u32 mtu) {
     struct own_error *error;
+    struct iphdr ip;
     __u32 zero = 0;
 
-    if (!packet)
-        return SFUNNEL_FAILED;
-    if (!(packet->ip.fragment & bpf_htons(IP_DONT_FRAGMENT)) || packet->options_length ||
-        packet->l4_length < QUOTED_L4 || is_multicast(packet))
+    if (read_header(skb, ETH_HLEN, &ip, sizeof(ip)) || !is_answerable(&ip) ||
+        skb->len < PLAIN_L4_OFFSET + QUOTED_L4)
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
     /* It becomes a short packet first, which also makes one of a super-packet. */
-    if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*error), 0) ||
-        make_room_without_partial(skb, packet->l4_offset, 0))
-        return SFUNNEL_FAILED;
     _Static_assert(sizeof(*error) <= sizeof(struct sum_buffer), "an error fits into the buffer");
+    if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(*error), 0) ||
+        make_room_without_partial(skb, PLAIN_L4_OFFSET, 0))
+        return SFUNNEL_FAILED;
     error = bpf_map_lookup_elem(&sum_buffers, &zero);
     if (!error || bpf_skb_load_bytes(skb, ETH_HLEN, &error->quoted_ip,
                                      sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
@@ -152,9 +157,9 @@ static __always_inline bool is_usable_quote(const struct iphdr *ip) {
 
 /* An error with a wrong checksum must not get a right one. */
 static __noinline bool is_intact(struct __sk_buff *skb, const struct packet *packet) {
-    __u32 sum = 0;
+    __s64 sum = sum_bytes(skb, packet->l4_offset, packet->l4_length);
 
-    return !sum_bytes(skb, packet->l4_offset, packet->l4_length, &sum) && sum_fold(sum) == 0xffff;
+    return sum >= 0 && sum_fold(sum) == 0xffff;
 }
 
 static __always_inline bool has_quoted_carrier_fields(const struct l4_start *start) {
@@ -248,13 +253,15 @@ static __always_inline void change_quote_words(struct icmp_header *icmp, __s32 g
 static __noinline int finish_error(struct __sk_buff *skb, struct packet *packet,
                                    struct error_head *head, __s32 growth) {
     struct ip_middle ip = changed_ip(&packet->ip, IPPROTO_ICMP, packet->ip_length + growth);
-    __u32 sum = 0;
+    __s64 sum;
 
     change_quote_words(&head->icmp, growth);
     head->icmp.checksum = 0;
     if (bpf_skb_store_bytes(skb, HEAD_OFFSET, head, sizeof(*head), 0) ||
-        bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, &ip, sizeof(ip), 0) ||
-        sum_bytes(skb, HEAD_OFFSET, packet->l4_length + growth, &sum))
+        bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, &ip, sizeof(ip), 0))
+        return -1;
+    sum = sum_bytes(skb, HEAD_OFFSET, packet->l4_length + growth);
+    if (sum < 0)
         return -1;
     head->icmp.checksum = checksum_of(sum);
     return bpf_skb_store_bytes(skb, HEAD_OFFSET + offsetof(struct icmp_header, checksum),
@@ -388,34 +395,73 @@ static __noinline int try_quoted_carrier(struct __sk_buff *skb, struct packet *p
     return unfunnel_error(skb, packet, head, quote);
 }
 
-/* An error, perhaps about a packet of a flow that is funneled. */
-VERIFIED_ONCE int translate_error(struct __sk_buff *skb, struct packet *packet) {
+/* What is worked on, in a map because it is too much for the stack. */
+struct error_report {
+    struct packet packet; /* as far as it matters here */
     struct error_head head;
+    struct quote quote;
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct error_report);
+} error_reports SEC(".maps");
+
+/* An ICMP packet without options; fragments do not come here. */
+static __always_inline bool read_icmp_packet(struct __sk_buff *skb, __u32 direction,
+                                             struct packet *packet) {
+    struct iphdr ip;
+
+    if (read_header(skb, ETH_HLEN, &ip, sizeof(ip)) || ip.ihl * 4 != sizeof(ip))
+        return false;
+    packet->ifindex = skb->ifindex;
+    packet->direction = direction;
+    packet->ip_length = bpf_ntohs(ip.tot_len);
+    packet->l4_offset = HEAD_OFFSET;
+    packet->l4_length = packet->ip_length - sizeof(ip);
+    set_ip_middle(packet, &ip);
+    return true;
+}
+
+static __always_inline bool read_error(struct __sk_buff *skb, __u32 direction,
+                                       struct error_report *report) {
+    const struct packet *packet = &report->packet;
+    struct error_head *head = &report->head;
+    struct quote *quote = &report->quote;
+
+    if (!read_icmp_packet(skb, direction, &report->packet) ||
+        packet->l4_length < sizeof(*head) + QUOTED_LEAST ||
+        read_header(skb, HEAD_OFFSET, head, sizeof(*head)) || !is_error(&head->icmp) ||
+        !is_usable_quote(&head->ip) || !is_intact(skb, packet))
+        return false;
+    quote->length = packet->l4_length - sizeof(*head);
+    quote->l4_length = bpf_ntohs(head->ip.tot_len) - sizeof(head->ip);
+    set_ipv4_addresses(&quote->flow, head->ip.saddr, head->ip.daddr);
+    return true;
+}
+
+/* An error, perhaps about a packet of a flow that is funneled. */
+__noinline int translate_error(struct __sk_buff *skb, __u32 direction) {
+    __u32 zero = 0;
+    struct error_report *report = bpf_map_lookup_elem(&error_reports, &zero);
     struct l4_start start;
-    struct quote quote = {};
     int outcome;
 
-    if (!packet)
-        return SFUNNEL_FAILED;
-    if (packet->options_length || packet->l4_length < sizeof(head) + QUOTED_LEAST ||
-        read_header(skb, HEAD_OFFSET, &head, sizeof(head)) || !is_error(&head.icmp) ||
-        !is_usable_quote(&head.ip) || !is_intact(skb, packet))
+    if (!report || !read_error(skb, direction, report))
         return SFUNNEL_NOT_TCP_UDP;
-
-    quote.length = packet->l4_length - sizeof(head);
-    quote.l4_length = bpf_ntohs(head.ip.tot_len) - sizeof(head.ip);
-    set_ipv4_addresses(&quote.flow, head.ip.saddr, head.ip.daddr);
-    outcome = try_quoted_carrier(skb, packet, &head, &quote);
+    outcome = try_quoted_carrier(skb, &report->packet, &report->head, &report->quote);
     if (outcome != GO_ON)
         return outcome;
 
     if (read_header(skb, QUOTE_OFFSET, &start, QUOTED_LEAST))
         return SFUNNEL_NOT_TCP_UDP;
-    set_ports(&quote.flow, bpf_ntohs(start.source), bpf_ntohs(start.dest), head.ip.protocol,
-              SFUNNEL_IPV4);
-    if (!came_in_carrier(packet, &quote))
+    set_ports(&report->quote.flow, bpf_ntohs(start.source), bpf_ntohs(start.dest),
+              report->head.ip.protocol, SFUNNEL_IPV4);
+    if (!came_in_carrier(&report->packet, &report->quote))
         return SFUNNEL_NOT_TCP_UDP;
-    return funnel_error(skb, packet, &head, &quote);
+    return funnel_error(skb, &report->packet, &report->head, &report->quote);
 }
 
 #endif

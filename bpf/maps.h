@@ -39,13 +39,16 @@ struct abi_types {
 };
 const struct abi_types *keep_btf __attribute__((unused));
 
-/* BPF_F_INNER_MAP lets lists of different lengths take each other's place (5.10). */
+/*
+ * BPF_F_INNER_MAP lets lists of different lengths take each other's place (5.10). Sizes instead of
+ * types: Linux 6.1 takes no inner map without BTF in the place of one that has it.
+ */
 struct rule_list {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_INNER_MAP);
     __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct sfunnel_rule);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct sfunnel_rule));
 };
 
 /*
@@ -129,8 +132,8 @@ struct text {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_INNER_MAP);
     __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct sfunnel_text_chunk);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct sfunnel_text_chunk));
 };
 
 /*

@@ -25,17 +25,15 @@
 #define TCP_OPTION_MSS 2
 #define TCP_OPTION_MSS_LENGTH 4
 
-/* The MTU of a route over this device to the peer, where the user has set one. */
-static __noinline __u32 route_mtu(const struct packet *packet) {
-    struct sfunnel_route_key key = {.prefix_length = 32 + 128};
-    __u32 *mtu;
+/* The MTU of a route over this device to an address, where the user has set one. */
+static __noinline __u32 route_mtu(__u32 ifindex, __u32 address) {
+    struct sfunnel_route_key key = {
+        .prefix_length = 32 + 128,
+        .ifindex = ifindex,
+        .destination = {0, 0, bpf_htonl(0xffff), address},
+    };
+    __u32 *mtu = bpf_map_lookup_elem(&route_mtus, &key);
 
-    key.ifindex = packet->ifindex;
-    if (packet->direction == SFUNNEL_EGRESS)
-        __builtin_memcpy(key.destination, packet->flow.daddr, sizeof(key.destination));
-    else
-        __builtin_memcpy(key.destination, packet->flow.saddr, sizeof(key.destination));
-    mtu = bpf_map_lookup_elem(&route_mtus, &key);
     return mtu && *mtu ? *mtu : IP_MAX_LENGTH;
 }
 
@@ -44,16 +42,18 @@ static __noinline __u32 route_mtu(const struct packet *packet) {
  * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
  * make too large a packet, on 5.12 to 5.16 it is lost behind us.
  */
-VERIFIED_ONCE __u32 way_mtu(struct __sk_buff *skb, const struct packet *packet) {
-    __u32 device = 0, route;
+__noinline __u32 way_mtu(struct __sk_buff *skb, __u32 direction) {
+    __u32 peer_offset = ETH_HLEN + (direction == SFUNNEL_EGRESS ? offsetof(struct iphdr, daddr)
+                                                                : offsetof(struct iphdr, saddr));
+    __u32 device = 0, route, peer;
 
-    if (!packet)
-        return IP_MAX_LENGTH;
     if (HAS_LOOP_HELPER)
         bpf_check_mtu(skb, 0, &device, 0, 0);
     if (device == 0)
         device = IP_MAX_LENGTH;
-    route = route_mtu(packet);
+    if (read_header(skb, peer_offset, &peer, sizeof(peer)))
+        return device;
+    route = route_mtu(skb->ifindex, peer);
     return route < device ? route : device;
 }
 

@@ -13,6 +13,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "loop.h"
 
 #define IP_DONT_FRAGMENT 0x4000
 #define IP_FRAGMENT_MASK 0x3fff /* MF and the offset */
@@ -58,7 +59,8 @@ struct packet {
  * Without CAP_PERFMON the verifier takes no packet pointer with a variable offset. So the headers
  * of nearly all packets, which lie at the same place, are read and written through pointers, and
  * those that lie elsewhere (behind IP options, outside the linear part) by helpers, which take
- * several times as long.
+ * several times as long. The program for kernels before 5.17 does with helpers alone: their
+ * verifiers would take too long over both.
  */
 #define PLAIN_L4_OFFSET (ETH_HLEN + sizeof(struct iphdr))
 
@@ -138,8 +140,8 @@ static __always_inline bool read_l4_start(struct __sk_buff *skb, struct packet *
 
     if (packet->l4_length < (is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
         return false;
-    packet->is_plain =
-        packet->options_length == 0 && data + PLAIN_L4_OFFSET + sizeof(*start) <= end;
+    packet->is_plain = HAS_LOOP_HELPER && packet->options_length == 0 &&
+                       data + PLAIN_L4_OFFSET + sizeof(*start) <= end;
     if (packet->is_plain) {
         *start = *(struct l4_start *)(data + PLAIN_L4_OFFSET);
         return true;
@@ -189,6 +191,15 @@ static __always_inline __u32 ip_length_of(const struct __sk_buff *skb, const str
     return bpf_ntohs(ip->tot_len);
 }
 
+static __always_inline void set_ip_middle(struct packet *packet, const struct iphdr *ip) {
+    packet->ip.total_length = ip->tot_len;
+    packet->ip.id = ip->id;
+    packet->ip.fragment = ip->frag_off;
+    packet->ip.ttl = ip->ttl;
+    packet->ip.protocol = ip->protocol;
+    packet->ip.checksum = ip->check;
+}
+
 /* GO_ON: a packet of TCP, UDP, or ICMP, whose header is not looked at here. */
 static __always_inline int parse(struct __sk_buff *skb, struct packet *packet) {
     __u32 header_length;
@@ -211,12 +222,7 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet) {
         return ip.protocol == IPPROTO_ICMP ? SFUNNEL_NOT_TCP_UDP : SFUNNEL_FRAGMENT;
 
     set_ipv4_addresses(&packet->flow, ip.saddr, ip.daddr);
-    packet->ip.total_length = ip.tot_len;
-    packet->ip.id = ip.id;
-    packet->ip.fragment = ip.frag_off;
-    packet->ip.ttl = ip.ttl;
-    packet->ip.protocol = ip.protocol;
-    packet->ip.checksum = ip.check;
+    set_ip_middle(packet, &ip);
     packet->options_length = header_length - sizeof(ip);
     packet->l4_offset = ETH_HLEN + header_length;
     packet->l4_length = packet->ip_length - header_length;

@@ -120,7 +120,7 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
         return SFUNNEL_NO_MATCH;
 
     if (packet->ip.protocol == IPPROTO_ICMP)
-        return translate_error(skb, packet);
+        return translate_error(skb, packet->direction);
     outcome = judge(skb, packet, in_force);
     if (is_untouched(outcome) &&
         replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
