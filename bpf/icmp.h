@@ -373,8 +373,13 @@ static __noinline int try_quoted_carrier(struct __sk_buff *skb, struct packet *p
     struct l4_start start;
 
     if (head->ip.protocol == IPPROTO_TCP) {
-        if (quote->length < sizeof(start) ||
-            read_header(skb, QUOTE_OFFSET, &start, sizeof(start)) ||
+        /* RFC 792 promises no more than 8 bytes, among them the sequence number. */
+        if (quote->length < sizeof(start))
+            return read_header(skb, QUOTE_OFFSET, &start, QUOTED_LEAST) ||
+                           start.tcp.seq != bpf_htonl(CARRIER_SEQ)
+                       ? GO_ON
+                       : SFUNNEL_QUOTE_TOO_SHORT;
+        if (read_header(skb, QUOTE_OFFSET, &start, sizeof(start)) ||
             !has_quoted_carrier_fields(&start))
             return GO_ON;
         if (quote->length < size + QUOTED_LEAST)

@@ -66,6 +66,11 @@ export function carrierHeader(carrier: Carrier, innerLength: number): Uint8Array
   return header;
 }
 
+/** Whether a TCP header of at least 8 bytes begins like a carrier's. */
+export function hasCarrierSequence(header: Uint8Array): boolean {
+  return viewOf(header).getUint32(4) === TCP_CARRIER.sequence;
+}
+
 /** Whether a TCP header of at least 20 bytes is a carrier's. */
 export function hasCarrierFields(header: Uint8Array): boolean {
   const view = viewOf(header);

@@ -5,7 +5,14 @@
 
 import type { Transport } from "../rules/types.ts";
 import { join, viewOf } from "./bytes.ts";
-import { type Carrier, carrierHeader, hasCarrierFields, OVERHEAD, unspecified } from "./carrier.ts";
+import {
+  type Carrier,
+  carrierHeader,
+  hasCarrierFields,
+  hasCarrierSequence,
+  OVERHEAD,
+  unspecified,
+} from "./carrier.ts";
 import { checksumOfSum, onesComplementSum, pseudoHeader, subtractSum } from "./checksum.ts";
 import { type Flow, flowOf, PROTOCOL, transportOf } from "./frame.ts";
 import {
@@ -65,8 +72,10 @@ export function readQuotedCarrier(quote: Quote): readonly QuotedCarrier[] | "too
   const { flow, transport: header, length, addresses } = quote;
   const overhead = OVERHEAD[flow.transport];
   const inner = header.slice(overhead);
-  if (flow.transport === "tcp" && (header.length < overhead || !hasCarrierFields(header))) {
-    return [];
+  if (flow.transport === "tcp") {
+    // RFC 792 promises no more than 8 bytes, among them the sequence number.
+    if (header.length < overhead) return hasCarrierSequence(header) ? "too short" : [];
+    if (!hasCarrierFields(header)) return [];
   }
   if (inner.length < QUOTED_AT_LEAST) return flow.transport === "tcp" ? "too short" : [];
 
