@@ -149,6 +149,9 @@ static __always_inline int sum_rest(struct summing *part, __u32 most) {
     return 0;
 }
 
+/* Beside a sum: what was summed lies in the buffer, all of it. */
+#define SUM_IN_ONE_PIECE (1LL << 32)
+
 /* Sums a part of the packet, wherever its bytes lie; negative if they are not all there. */
 __noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
     struct summing part = {.skb = skb, .offset = offset, .length = length};
@@ -159,7 +162,7 @@ __noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
         return -1;
     /* Most packets in one piece, where the kernel takes that. */
     if (part.length > 0 && part.length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE))
-        return part.sum;
+        return SUM_IN_ONE_PIECE | part.sum;
     if (HAS_LOOP_HELPER) {
         bpf_loop(IP_MAX_LENGTH / SUM_CHUNK, sum_chunk, &part, 0);
     } else {
@@ -246,9 +249,10 @@ __noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_length, __u32 r
     return bpf_skb_store_bytes(skb, PLAIN_L4_OFFSET + room, buffer->bytes, length, 0);
 }
 
-/* Is the packet such a one? It must be long enough for what is lifted out of it. */
+/* Is the packet such a one? Before 6.12 none above 512 bytes is. It must be long enough for what is
+ * lifted out of it. */
 static __always_inline bool takes_room_at_tail(const struct packet *packet) {
-    return packet->is_plain && packet->l4_length >= 2 * PLAIN_L4_OFFSET &&
+    return packet->is_plain && packet->is_in_buffer && packet->l4_length >= 2 * PLAIN_L4_OFFSET &&
            packet->l4_length <= SUM_SPACE &&
            packet->frame_length == PLAIN_L4_OFFSET + packet->l4_length;
 }
@@ -295,6 +299,7 @@ static __always_inline int settle_inner_checksum(struct __sk_buff *skb, struct p
     bytes = sum_bytes(skb, packet->l4_offset, packet->l4_length);
     if (bytes < 0)
         return -1;
+    packet->is_in_buffer = !!(bytes & SUM_IN_ONE_PIECE);
     /* The field itself has no part in the sum; the seed without addresses takes its place. */
     packet->settled_checksum =
         moved_checksum(checksum_of(sum_add(bytes, (__u16)~packet->l4_checksum)), transport, pseudo);

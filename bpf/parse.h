@@ -49,9 +49,10 @@ struct packet {
     __u16 settled_checksum; /* what it will be under a carrier, or without it */
     __u8 checksum_place;    /* in the L4 header that it is in */
     __u8 tcp_flags;
-    bool is_plain;    /* no IP options, and the headers lie in the linear part */
-    bool has_seed;    /* its checksum was left for a device to complete */
-    bool is_returned; /* a segment that has come back from the segmenter */
+    bool is_plain;     /* no IP options, and the headers lie in the linear part */
+    bool has_seed;     /* its checksum was left for a device to complete */
+    bool is_in_buffer; /* all of L4, when its checksum was completed */
+    bool is_returned;  /* a segment that has come back from the segmenter */
     struct sfunnel_flow flow;
 };
 
