@@ -25,6 +25,7 @@
         "native/route_watch.cc",
         "native/routes.cc",
         "native/rtnetlink.cc",
+        "native/receive_steering.cc",
         "native/segmenter.cc",
         "native/socket_watch.cc",
         "native/tcx.cc",
