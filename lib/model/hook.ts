@@ -3,6 +3,7 @@
 import { checkOptionNames, optionError } from "../rules/options.ts";
 import { quoteValue } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
+import { LOWEST_MTU } from "./ip.ts";
 
 /** How `simulate` is to look at a frame. */
 export interface SimulateOptions {
@@ -19,8 +20,6 @@ export interface SimulateOptions {
 export type Hook = Required<SimulateOptions>;
 
 const LOOPBACK_MTU = 65_536;
-/** What every link must carry (RFC 791 section 3.2). */
-const LOWEST_MTU = 68;
 
 /** @throws OptionError for a missing or misspelt option. */
 export function readHook(operation: string, options: unknown): Hook {

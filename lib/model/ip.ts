@@ -10,6 +10,8 @@ export const ETHERNET_LENGTH = 14;
 export const IPV4_HEADER_LENGTH = 20;
 /** The most that IPv4's total length field can say. */
 export const MAX_TOTAL_LENGTH = 0xffff;
+/** What every link must carry (RFC 791 section 3.2), so that nobody may be told to send less. */
+export const LOWEST_MTU = 68;
 
 const ETHERTYPE_IPV4 = 0x0800;
 /** MF and the 13 bits of the offset; DF and the reserved bit do not make a fragment. */

@@ -65,8 +65,8 @@ export function readQuote(bytes: Uint8Array): Quote | undefined {
 
 /**
  * What the quote's carrier may carry, most likely first. "too short": it is a carrier, and too
- * little is quoted of what is in it. A TCP header that is not all there cannot be told from that
- * of a real connection, nor can UDP's ever: then there is nothing to say.
+ * little is quoted of what is in it. Of a TCP header that is not all there, the sequence number has
+ * to tell. UDP's can never be told from that of any other packet: then there is nothing to say.
  */
 export function readQuotedCarrier(quote: Quote): readonly QuotedCarrier[] | "too short" {
   const { flow, transport: header, length, addresses } = quote;

@@ -4,7 +4,7 @@ import { type Carrier, OVERHEAD } from "./carrier.ts";
 import type { Packet } from "./frame.ts";
 import type { Hook } from "./hook.ts";
 import { fragmentationNeeded, QUOTED } from "./icmp.ts";
-import { hasDontFragment, IPV4_HEADER_LENGTH, MAX_TOTAL_LENGTH } from "./ip.ts";
+import { hasDontFragment, IPV4_HEADER_LENGTH, LOWEST_MTU, MAX_TOTAL_LENGTH } from "./ip.ts";
 import { IPV6_HEADER_LENGTH } from "./ip6.ts";
 import type { Result } from "./result.ts";
 
@@ -22,7 +22,8 @@ export function withoutRoom(packet: Packet, carrier: Carrier, hook: Hook): Resul
   const mayAnswer = hasDontFragment(packet.ip) && !isMulticast(packet);
   const canQuote = packet.ip.length === IPV4_HEADER_LENGTH && packet.transport.length >= QUOTED;
   if (!mayAnswer || !canQuote) return { outcome: "too_big" };
-  return { outcome: "too_big_reported", frame: fragmentationNeeded(packet, hook.mtu - overhead) };
+  const left = Math.max(LOWEST_MTU, hook.mtu - overhead);
+  return { outcome: "too_big_reported", frame: fragmentationNeeded(packet, left) };
 }
 
 /** Nobody is answered about what went to many (RFC 1122 section 3.2.2). */

@@ -7,13 +7,10 @@
 import type { Direction } from "../rules/types.ts";
 import { OVERHEAD } from "./carrier.ts";
 import { type IcmpError, readError, toldMtu, withQuote } from "./icmp.ts";
-import { MAX_TOTAL_LENGTH, totalLengthOf } from "./ip.ts";
+import { LOWEST_MTU, MAX_TOTAL_LENGTH, totalLengthOf } from "./ip.ts";
 import { type Quote, readQuote, readQuotedCarrier, unwrap, wrap } from "./quote.ts";
 import type { Replies } from "./replies.ts";
 import type { Result } from "./result.ts";
-
-/** No link has less (RFC 791 section 3.2), so no router may be told to send less. */
-const LOWEST_MTU = 68;
 
 /** What becomes of a frame with neither TCP nor UDP in it. */
 export function turnError(frame: Uint8Array, direction: Direction, replies: Replies): Result {

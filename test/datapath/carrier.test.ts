@@ -1,6 +1,7 @@
 /** Frames in, frames out: the carrier goes on and comes off, and every checksum is right. */
 import { describe, expect, it } from "vitest";
 import type { Transport } from "../../lib/rules/types.ts";
+import { bothWays, carried, type Fields, type Pair, plain } from "../support/both-ways.ts";
 import {
   bytes,
   type Checksum,
@@ -317,6 +318,149 @@ table(
         out: ipv4(to, inside),
         inner,
       };
+    }),
+  ),
+);
+
+// ------------------------------------------------------------------------- unfinished checksums
+
+const HEADER_LENGTH = { tcp: 20, udp: 8 } as const;
+const PROTOCOL = { tcp: 6, udp: 17 } as const;
+
+/** The rows in which a carrier goes on, by a rule and as a reply; those in which one comes off. */
+const isPush = ({ outcome }: Row) => outcome === "funneled" || outcome === "reply_funneled";
+const isPop = (row: Row) => !isPush(row);
+
+/** Lengths of header and payload: around the least of each path, the sizes of its buffers, any. */
+const SUMMED = [
+  67, 68, 69, 70, 71, 99, 127, 128, 129, 511, 512, 513, 514, 515, 516, 1023, 1024, 1025, 1399, 1500,
+  2047, 2048, 2049, 3001,
+];
+
+/**
+ * A local sender leaves the sum to its device, and that of the pseudo header in the field. Nobody
+ * behind a carrier would complete it, so that is done before.
+ */
+table(
+  "a checksum that was left to the device is completed",
+  PAIRS.flatMap((pair) => {
+    const completed = (name: string, { transport, ...fields }: Fields, more?: Partial<Row>) => {
+      const came = { ...fields, transport: { ...transport, checksum: "seed" } } as const;
+      return bothWays(name, pair, came, { ...fields, transport: transport ?? {} }, more);
+    };
+    const lengths = [...LENGTHS, ...SUMMED.map((length) => length - HEADER_LENGTH[pair.inner])];
+    const padded = (length: number) =>
+      completed(`${length} bytes before padding`, { content: payload(length) }).map((row) => ({
+        ...row,
+        frame: pad(row.frame, 7, 0xee),
+        out: pad(row.out ?? row.frame, 7, 0xee),
+      }));
+    return [
+      ...lengths.flatMap((length) => completed(`${length} bytes`, { content: payload(length) })),
+      ...[0, 5, 100, 1400].flatMap(padded),
+      ...[4, 40].flatMap((options) =>
+        [0, 5, 100, 1400].flatMap((length) =>
+          completed(`${length} bytes behind ${options} bytes of IP options`, {
+            ip: { options: payload(options) },
+            content: payload(length),
+          }),
+        ),
+      ),
+      ...completed("of a packet with DF", { ip: { df: true, tos: 0xb8 }, content: payload(100) }),
+      ...(pair.inner === "tcp"
+        ? [0, 90].flatMap((length) =>
+            completed(`${length} bytes behind TCP options`, {
+              transport: { options: payload(40), flags: 0xfd },
+              content: payload(length),
+            }),
+          )
+        : []),
+    ].filter(isPush);
+  }),
+);
+
+/**
+ * Ones' complement has two zeros, and the sum of a pseudo header may be either. Zero in UDP says
+ * that there is no checksum, which it does before anything else.
+ */
+describe("a checksum that was left to the device, whose sum is zero", () => {
+  const content = payload(60);
+  const cases = PAIRS.map((pair) => {
+    const length = HEADER_LENGTH[pair.inner] + content.length;
+    // 192.0.2.1 to 198.51.x.y, protocol and length.
+    const sum = 0xc000 + 0x0201 + 0xc633 + PROTOCOL[pair.inner] + length;
+    const rest = 0xffff - (sum % 0xffff);
+    return { pair, ip: { dst: `198.51.${rest >> 8}.${rest & 0xff}` } };
+  });
+
+  it.each(cases)("$pair.inner over $pair.over: the rows have it", ({ pair, ip }) => {
+    const frame = plain(pair, "there", { ip, content, transport: { checksum: "seed" } });
+    expect(field(frame, CHECKSUM_AT[pair.inner])).toBe(0xffff);
+  });
+
+  table(
+    "is completed",
+    cases.flatMap(({ pair, ip }) =>
+      (pair.inner === "tcp" ? [0, 0xffff] : [0xffff]).flatMap((checksum) =>
+        bothWays(`${checksum}`, pair, { ip, content, transport: { checksum } }, { ip, content })
+          .filter(isPush)
+          // The other way the addresses change places.
+          .filter(({ earlier }) => earlier === undefined),
+      ),
+    ),
+  );
+
+  table(
+    "is none in UDP",
+    cases
+      .filter(({ pair }) => pair.inner === "udp")
+      .flatMap(({ pair, ip }) => {
+        const fields = { ip, content, transport: { checksum: 0 } };
+        return bothWays("0", pair, fields, fields).filter(({ earlier }) => earlier === undefined);
+      }),
+  );
+});
+
+/** How wrong a checksum of the flow is behind its carrier. */
+function wrongBy(pair: Pair, fields: Fields, checksum: number): number {
+  const frame = carried(pair, "there", fields);
+  const right = field(frame, CHECKSUM_AT[pair.inner] + CARRIER_LENGTH[pair.over]);
+  return (checksum + 0xffff - right) % 0xffff;
+}
+
+/** Nobody leaves one to a device behind a carrier: it is as wrong as any other. */
+table(
+  "what looks like a sum for the device behind a carrier is not completed",
+  PAIRS.flatMap((pair) =>
+    [0, 1, 90, 1400].flatMap((length) => {
+      const content = payload(length);
+      const seed = PROTOCOL[pair.inner] + HEADER_LENGTH[pair.inner] + length;
+      const leaves = { transport: { checksum: { wrongBy: wrongBy(pair, { content }, seed) } } };
+      const came = { content, transport: { checksum: "seed" } } as const;
+      return bothWays(`${length} bytes`, pair, came, { content, ...leaves }).filter(isPop);
+    }),
+  ),
+);
+
+/**
+ * These addresses sum to zero, as those behind a carrier do, so a wrong 0xffff stays as wrong; it
+ * becomes the other zero (RFC 1624), but for UDP, where that one says "none".
+ */
+table(
+  "a wrong checksum of 0xffff between 0.0.0.0 and 255.255.255.255",
+  PAIRS.flatMap((pair) =>
+    [
+      { src: "0.0.0.0", dst: "255.255.255.255" },
+      { src: "255.255.255.255", dst: "0.0.0.0" },
+    ].flatMap((ip) => {
+      const content = payload(31);
+      const came = { ip, content, transport: { checksum: 0xffff } };
+      const checksum = ZERO[pair.inner];
+      const carrier = { checksum: { wrongBy: wrongBy(pair, { ip, content }, 0xffff) } };
+      const leaves = { ip, content, transport: { checksum }, carrier };
+      return bothWays(`from ${ip.src}`, pair, came, leaves).filter(
+        ({ earlier }) => earlier === undefined,
+      );
     }),
   ),
 );

@@ -49,12 +49,17 @@ const word = (frame: Uint8Array, at: number) => ((frame[at] ?? 0) << 8) | (frame
 const filling = ({ inner, over }: Pair, length: number) =>
   payload(length - 20 - HEADER[inner] - SIZE[over]);
 
+/** What an error of ours quotes behind the IP header: no less, or there is no error. */
+const QUOTED = 64;
+/** No link has less, so nobody is told to send less. */
+const LOWEST_MTU = 68;
+
 /** The error that a packet gets at egress. */
-function report(pair: Pair, way: Way, frame: Uint8Array, mtu: number, macs = {}): Uint8Array {
+function report(pair: Pair, way: Way, frame: Uint8Array, mtu: number, ip: Ipv4Fields): Uint8Array {
   const back = way === "there" ? { src: POD, dst: CLIENT } : { src: CLIENT, dst: POD };
   return ipv4(
-    { srcMac: "02:00:00:00:00:02", dstMac: "02:00:00:00:00:01", ...back, id: 0, ...macs },
-    icmpError({ mtu: mtu - SIZE[pair.over] }, quote(frame, 64)),
+    { srcMac: "02:00:00:00:00:02", dstMac: "02:00:00:00:00:01", ...back, id: 0, ...ip },
+    icmpError({ mtu: Math.max(LOWEST_MTU, mtu - SIZE[pair.over]) }, quote(frame, QUOTED)),
   );
 }
 
@@ -67,7 +72,7 @@ table(
       title: string,
       came: Fields,
       outcome: Row["outcome"],
-      { mtu = MTU, padding = 0, macs = {} } = {},
+      { mtu = MTU, padding = 0, answer = {} } = {},
     ): Row => {
       const frame = pad(plain(pair, "there", came), padding, 0xee);
       const reported = outcome === "too_big_reported";
@@ -79,7 +84,7 @@ table(
         frame,
         outcome,
         ...(outcome === "funneled" ? { out: carried(pair, "there", came) } : {}),
-        ...(reported ? { out: report(pair, "there", frame, mtu, macs) } : {}),
+        ...(reported ? { out: report(pair, "there", frame, mtu, answer) } : {}),
         inner: pair.inner,
       };
     };
@@ -100,7 +105,7 @@ table(
         outcome,
         rule: undefined,
         ...(outcome === "reply_funneled" ? { out: carried(pair, "back", fields) } : {}),
-        ...(outcome === "too_big_reported" ? { out: report(pair, "back", frame, MTU) } : {}),
+        ...(outcome === "too_big_reported" ? { out: report(pair, "back", frame, MTU, {}) } : {}),
         inner: pair.inner,
       };
     };
@@ -130,15 +135,42 @@ table(
         "its stations are turned round",
         { ip: { ...df, ...macs }, content: more },
         "too_big_reported",
-        { macs: { srcMac: macs.dstMac, dstMac: macs.srcMac } },
+        { answer: { srcMac: macs.dstMac, dstMac: macs.srcMac } },
       ),
-      ...[61, 62, 84, 85, 104, 105].map((mtu) =>
-        row(
-          `MTU ${mtu + 7}: no more is quoted than there is`,
-          { ip: df, content: filling(pair, mtu + 8) },
-          "too_big_reported",
-          { mtu: mtu + 7 },
-        ),
+      ...[QUOTED - 1, QUOTED, QUOTED + 1].flatMap((behind) => {
+        const mtu = 20 + behind + SIZE[pair.over] - 1;
+        const content = payload(behind - HEADER[pair.inner]);
+        const outcome = behind < QUOTED ? "too_big" : "too_big_reported";
+        return [0, 9].map((padding) =>
+          row(
+            `${behind} bytes behind its IP header, ${padding} of padding, MTU ${mtu}`,
+            { ip: df, content },
+            outcome,
+            { mtu, padding },
+          ),
+        );
+      }),
+      ...[68, 75, 76, 77, 87, 88, 89].map((mtu) =>
+        row(`much more than MTU ${mtu}`, { ip: df, content: payload(100) }, "too_big_reported", {
+          mtu,
+        }),
+      ),
+      row("less than is quoted, MTU 68", { ip: df, content: filling(pair, 69) }, "too_big", {
+        mtu: 68,
+      }),
+      ...["224.0.0.0", "224.0.0.251", "239.255.255.255", "240.0.0.1", "255.255.255.255"].map(
+        (dst) => row(`one byte more to ${dst}`, { ip: { ...df, dst }, content: more }, "too_big"),
+      ),
+      row(
+        "one byte more to 223.255.255.255",
+        { ip: { ...df, dst: "223.255.255.255" }, content: more },
+        "too_big_reported",
+        { answer: { src: "223.255.255.255" } },
+      ),
+      row(
+        "it just does, to many",
+        { ip: { ...df, dst: "224.0.0.251" }, content: fits },
+        "funneled",
       ),
       reply(df, fits, "reply_funneled"),
       reply(df, more, "too_big_reported"),
@@ -154,6 +186,8 @@ table(
 // -------------------------------------------------------------------------- errors turned
 
 const ROUTER = "203.0.113.9";
+/** An IP option (RFC 2113). */
+const ROUTER_ALERT = bytes("94040000");
 
 /** Where flows get their carrier: at egress on the client itself, at ingress on a gateway. */
 type Side = "host" | "gateway";
@@ -343,7 +377,6 @@ for (const pair of PAIRS) {
           unused: 40 + (isUnfunneled ? -size : size) / 4,
         },
       },
-      { name: "behind IP options", fields: flow, ip: { options: bytes("94040000") } },
       { name: "before padding", fields: flow, length: 8, padding: 7 },
       { name: "under a wrong IP checksum", fields: flow, ip: { checksum: { wrongBy: 9 } } },
       {
@@ -441,11 +474,12 @@ for (const pair of CROSSED) {
           error(quote(own), (all) => icmp({ type, code: 4 }, all)),
         ),
       ),
+      row("an error behind IP options", error(quote(own), undefined, { options: ROUTER_ALERT })),
       row("a first fragment of an error", error(quote(own), undefined, { mf: true })),
       row("a last fragment of an error", error(quote(own), undefined, { fragmentOffset: 1 })),
       row("a quote of a first fragment", other({ ip: { mf: true } })),
       row("a quote of a last fragment", other({ ip: { fragmentOffset: 1 } })),
-      row("a quote with IP options", other({ ip: { options: bytes("01010101") } })),
+      row("a quote with IP options", other({ ip: { options: ROUTER_ALERT } })),
       row("a quote of another version", other({ ip: { version: 6 } })),
       row("a quote of another protocol", other({ ip: { protocol: 132 } })),
       row("a quote of a packet too short for itself", ofLength(27)),
@@ -491,16 +525,17 @@ for (const pair of CROSSED) {
   };
   table(`${pair.inner} over ${pair.over}: an error about something else`, SCENES.flatMap(others));
 
-  const cutOff = (length: number) =>
+  const cutOff = (length: number, ip: Ipv4Fields = {}) =>
     ipv4(
-      { src: ROUTER, dst: CLIENT },
+      { src: ROUTER, dst: CLIENT, ...ip },
       icmpError({ mtu: 1400 }, quote(carried(pair, "there", flow), length)),
     );
   // Around what a router has to quote, and the ends of the carrier's header and the flow's ports.
-  const known = pair.over === "tcp" ? [0, 7, 8, 15, 16, 19, 20, 21, 27] : [0, 7, 8, 9, 15];
+  const known = pair.over === "tcp" ? [0, 7, 8, 9, 15, 16, 19, 20, 21, 27] : [0, 7, 8, 9, 15];
   table(`${pair.inner} over ${pair.over}: a quote that ends before the flow's ports`, [
     ...known.flatMap((length) => {
-      const outcome = pair.over === "tcp" && length >= 20 ? "quote_too_short" : "not_tcp_udp";
+      // 8 bytes are all that a router has to quote, and hold the sequence number.
+      const outcome = pair.over === "tcp" && length >= 8 ? "quote_too_short" : "not_tcp_udp";
       const row = untouched(`${length} bytes`, UNFUNNELED, cutOff(length), outcome);
       return [
         row,
@@ -513,7 +548,14 @@ for (const pair of CROSSED) {
         },
       ];
     }),
-    untouched("20 bytes under a wrong checksum", UNFUNNELED, damaged(cutOff(20))),
+    ...[8, 20].flatMap((length) => [
+      untouched(`${length} bytes under a wrong checksum`, UNFUNNELED, damaged(cutOff(length))),
+      untouched(
+        `${length} bytes behind IP options`,
+        UNFUNNELED,
+        cutOff(length, { options: ROUTER_ALERT }),
+      ),
+    ]),
     ...(pair.over === "tcp"
       ? [
           { seq: 1 },
@@ -522,11 +564,19 @@ for (const pair of CROSSED) {
           { window: 1 },
           { dataOffset: 6 },
           { reserved: 1 },
-        ].map((field) => {
+        ].flatMap((field) => {
           const real = carried(pair, "there", { ...flow, carrier: field });
-          const frame = ipv4({ src: ROUTER, dst: CLIENT }, icmpError({ mtu: 1400 }, quote(real)));
           const names = Object.entries(field).flat().join(" ");
-          return untouched(`a real connection: ${names}`, UNFUNNELED, frame);
+          const row = (length?: number, outcome?: Row["outcome"]) =>
+            untouched(
+              `a real connection: ${names}, ${length ?? "all"} bytes`,
+              UNFUNNELED,
+              ipv4({ src: ROUTER, dst: CLIENT }, icmpError({ mtu: 1400 }, quote(real, length))),
+              outcome,
+            );
+          // Before the header is all there, the sequence number has to tell.
+          const short = "seq" in field ? "not_tcp_udp" : "quote_too_short";
+          return [row(), row(20), row(27), row(8, short), row(19, short)];
         })
       : []),
   ]);

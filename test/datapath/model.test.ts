@@ -8,7 +8,7 @@ import {
   type TestRunResult,
 } from "../../lib/index.ts";
 import { OUTCOMES, type Simulation, Simulator } from "../../lib/model/index.ts";
-import { randomFrame, randomRuleset } from "../support/arbitrary-frames.ts";
+import { randomError, randomFrame, randomRuleset } from "../support/arbitrary-frames.ts";
 import { describeFrame, hex } from "../support/packet.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { replyTo } from "../support/reply.ts";
@@ -17,7 +17,7 @@ const FRAMES = Number(process.env.SFUNNEL_FUZZ_FRAMES ?? 20_000);
 const FRAMES_A_RULESET = 100;
 /** A fresh pair now and then: the kernel lets silent flows give way, the model knows no time. */
 const FRAMES_A_FUNNEL = 2_000;
-/** Frames that may still be answered. */
+/** Frames that may still be answered, or reported. */
 const RECENT = 8;
 /** Repeat a failure with SFUNNEL_FUZZ_SEED=... npx vitest run test/datapath/model.test.ts */
 const SEED = Number(process.env.SFUNNEL_FUZZ_SEED ?? Date.now() % 2 ** 32);
@@ -27,14 +27,24 @@ interface Sent {
   readonly direction: Direction;
 }
 
+/** A packet that got its carrier or lost it: as it came, and as it went on. */
+interface Passed extends Sent {
+  readonly came: Uint8Array;
+}
+
+/** What becomes of a packet that gets its carrier or loses it. */
+const PASSED: readonly string[] = ["funneled", "unfunneled", "reply_funneled", "reply_unfunneled"];
+/** And of an error about it. */
+const TURNED: readonly string[] = ["error_unfunneled", "error_funneled", "quote_too_short"];
+
 function opposite(direction: Direction): Direction {
   return direction === "ingress" ? "egress" : "ingress";
 }
 
 /** BPF_PROG_TEST_RUN of new kernels takes IP frames only with a whole IP header. */
-function testableFrame(random: Random): Uint8Array {
+function testable(make: () => Uint8Array): Uint8Array {
   for (;;) {
-    const frame = randomFrame(random);
+    const frame = make();
     if (frame.length >= 54) return frame;
     const ethertype = ((frame[12] ?? 0) << 8) | (frame[13] ?? 0);
     if (ethertype !== 0x86dd && (ethertype !== 0x0800 || frame.length >= 34)) return frame;
@@ -51,10 +61,7 @@ describe(`model against kernel (seed ${SEED})`, () => {
       for (const outcome of await compare(random, done)) seen.add(outcome);
     }
     // A comparison that never met a carrier would prove nothing.
-    for (const outcome of ["funneled", "unfunneled", "reply_funneled", "reply_unfunneled"]) {
-      expect(seen).toContain(outcome);
-    }
-    for (const outcome of ["not_carrier", "not_allowed", "fragment"]) {
+    for (const outcome of [...PASSED, ...TURNED, "not_carrier", "not_allowed", "fragment"]) {
       expect(seen).toContain(outcome);
     }
   }, 3_600_000);
@@ -65,7 +72,7 @@ async function compare(random: Random, first: number): Promise<Set<string>> {
   const funnel = await Funnel.load({});
   try {
     const simulator = new Simulator({});
-    const passed: Sent[] = [];
+    const passed: Passed[] = [];
     const counts = new Map<string, number>();
     for (let done = 0; done < FRAMES_A_FUNNEL; done++) {
       if (done % FRAMES_A_RULESET === 0) {
@@ -79,8 +86,8 @@ async function compare(random: Random, first: number): Promise<Set<string>> {
       if (differ(actual, expected)) {
         expect.fail(describeDifference(first + done, sent, funnel, expected, actual));
       }
-      if (actual.outcome.endsWith("funneled")) {
-        passed.push({ frame: actual.frame, direction: sent.direction });
+      if (PASSED.includes(actual.outcome)) {
+        passed.push({ ...sent, came: sent.frame, frame: actual.frame });
         if (passed.length > RECENT) passed.shift();
       }
       const key = `${sent.direction} ${actual.outcome}`;
@@ -103,15 +110,25 @@ async function compare(random: Random, first: number): Promise<Set<string>> {
   }
 }
 
-/** A reply to a frame that went through a moment ago, or another frame altogether. */
-function nextFrame(random: Random, passed: readonly Sent[]): Sent {
+/** A reply to a frame that went through a moment ago, an error about it, or another altogether. */
+function nextFrame(random: Random, passed: readonly Passed[]): Sent {
   if (passed.length > 0 && random.chance(30)) {
     const { frame, direction } = random.pick(passed);
     return { frame: replyTo(frame), direction: opposite(direction) };
   }
+  if (passed.length > 0 && random.chance(20)) return nextError(random, random.pick(passed));
   return {
-    frame: testableFrame(random),
+    frame: testable(() => randomFrame(random)),
     direction: random.chance(50) ? "ingress" : "egress",
+  };
+}
+
+/** Mostly about the packet as it went on, which is what comes back by the other hook. */
+function nextError(random: Random, { came, frame, direction }: Passed): Sent {
+  const about = random.chance(85) ? frame : came;
+  return {
+    frame: testable(() => randomError(random, about)),
+    direction: random.chance(85) ? opposite(direction) : direction,
   };
 }
 

@@ -149,6 +149,30 @@ describe.skipIf(skipReason)(titled("flows remembered from frame to frame"), () =
       },
     );
 
+    it.each(PAIRS)("port 0 is a port: $inner over $over", async (pair) => {
+      const dialogue = await begin({ ingress: unfunnel(pair.inner, pair.over) });
+      const first: Frame = { ...pair, port: 0, flags: FLAG.syn };
+      const carried = { ...first, carrier: 540 };
+      await dialogue.send("ingress", there(carried), "unfunneled", there(first));
+      await dialogue.send("egress", back(first), "reply_funneled", back(carried));
+      // A second client of that port has to get another one.
+      const second = await dialogue.send(
+        "ingress",
+        there({ ...first, carrier: 1024 }),
+        "unfunneled",
+      );
+      const { sport: port } = portsOf(second);
+      expect(port).toBeGreaterThanOrEqual(1024);
+      await dialogue.send(
+        "egress",
+        back({ ...first, port }),
+        "reply_funneled",
+        back({ ...first, carrier: 1024 }),
+      );
+      await dialogue.send("egress", back(first), "reply_funneled", back(carried));
+      expect(await dialogue.flows()).toEqual({ added: 2, remapped: 1, moved: 0, direct: 0 });
+    });
+
     it.each(PAIRS)(
       "wrong checksums stay as wrong as they were: $inner over $over",
       async (pair) => {

@@ -15,6 +15,9 @@ const TABLES = [
   { capacity: 1024, flows: 3000, batch: 100, forgotten: 0 },
 ];
 
+/** Of TCP: one that is silent, one that talks. */
+const CONNECTIONS = 2;
+
 const FUNNEL = `
   tcp dport 8080 actions funnel tcp dport 80 sport 540
   udp dport 2055 actions funnel tcp dport 81 sport 540`;
@@ -57,7 +60,7 @@ describe.skipIf(skipReason)(titled("a full table of flows"), () => {
 
     const known = table.flows + talking.length + 1;
     for (const funnel of [near, far]) {
-      const { entries, evicted, added, ...flows } = await flowsOf(funnel);
+      const { entries, evicted, added, mssClamped, ...flows } = await flowsOf(funnel);
       expect(entries).toBeGreaterThan(capacity / 2);
       expect(entries).toBeLessThanOrEqual(capacity);
       expect(evicted).toBe(added - entries);
@@ -65,6 +68,8 @@ describe.skipIf(skipReason)(titled("a full table of flows"), () => {
       expect(added).toBeGreaterThanOrEqual(known);
       expect(added).toBeLessThanOrEqual(known + table.forgotten);
       expect(flows).toEqual({ capacity, remapped: 0, moved: 0, notAdded: 0, direct: 0 });
+      // Of each connection the client's SYN and the pod's; one that is sent again counts again.
+      expect(mssClamped).toBeGreaterThanOrEqual(CONNECTIONS);
     }
 
     // The silent one was, as a rule (the kernel's LRU is an approximate one): whether or not, it

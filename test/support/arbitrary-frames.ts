@@ -23,14 +23,19 @@ import {
   type Checksum,
   ethernet,
   FLAG,
+  ICMP,
   type Ipv4Fields,
   icmp,
+  icmpError,
   ipv4,
   ipv6,
   type Layer,
   pad,
+  patch,
+  quote,
   TCP_CARRIER_FIELDS,
   type TcpFields,
+  type TransportChecksum,
   tcp,
   tcpCarrier,
   truncate,
@@ -94,6 +99,72 @@ export function randomFrame(random: Random): Uint8Array {
   );
 }
 
+/**
+ * An ICMP error about a packet of TCP or UDP that went by before. Half of them are sound and quote
+ * what routers commonly do; of the others something is cut short, odd, or wrong.
+ */
+export function randomError(random: Random, about: Uint8Array): Uint8Array {
+  if (random.chance(50)) {
+    const length = random.pick([8, 24, 28, 36, 64, 548, Number.POSITIVE_INFINITY]);
+    const layer = icmpError({ mtu: randomMtu(random) }, quote(about, length));
+    return ipv4({ src: random.pick(ADDRESSES), dst: random.pick(ADDRESSES) }, layer);
+  }
+  const kind = random.chance(50)
+    ? {}
+    : { type: random.pick(ERROR_TYPES), code: random.pick([0, 1, 3, 4]) };
+  const layer = icmpError(
+    {
+      ...kind,
+      mtu: randomMtu(random),
+      unused: random.pick([0, 0, 1, 2, 5, 6, 32, 251, 255, random.below(0x10000)]),
+      checksum: random.chance(12) ? randomChecksum(random) : "right",
+    },
+    randomQuote(random, about),
+  );
+  const frame = ipv4(randomIpv4Fields(random), layer);
+  const sent = random.chance(15) ? pad(frame, random.between(1, 18), random.below(256)) : frame;
+  return random.chance(20) ? damaged(random, sent) : sent;
+}
+
+const ERROR_TYPES = [...Object.values(ICMP), 0, 4, 5, 8, 12, 13] as const;
+
+/** Around the least that a link has, with a carrier of either kind and without, and the most. */
+function randomMtu(random: Random): number {
+  return random.chance(40)
+    ? random.between(576, 9000)
+    : random.pick([0, 1, 67, 68, 75, 76, 77, 87, 88, 89, 65515, 65516, 65527, 65528, 65535]);
+}
+
+/** The packet as a router on the way might have seen it, as far as it quotes it. */
+function randomQuote(random: Random, about: Uint8Array): Uint8Array {
+  const length = random.chance(60) ? random.below(64) : random.below(1500);
+  const seen = quote(about, length);
+  if (random.chance(80)) return seen;
+  switch (random.below(5)) {
+    case 0: // Less than an IP header.
+      return truncate(seen, random.below(Math.min(seen.length, 28)));
+    case 1: // Fewer hops to go.
+      return patch(seen, 8, random.below(256));
+    case 2: // A total length that need not be true.
+      return patch(
+        seen,
+        2,
+        ...random.pick([
+          [0, 20],
+          [0, 27],
+          [0, 28],
+          [0, 48],
+          [255, 236],
+          [255, 255],
+        ]),
+      );
+    case 3: // Another flag, protocol or address.
+      return patch(seen, random.pick([0, 6, 7, 9, 12, 19]), random.below(256));
+    default: // Another port or field of the carrier, or of what is in it.
+      return seen.length > 28 ? patch(seen, random.between(20, seen.length - 1), 0) : seen;
+  }
+}
+
 /** Anything but an IPv4 packet of TCP or UDP. */
 function otherFrame(random: Random): Uint8Array {
   const flow = () => randomFlowLayer(random, random.pick(TRANSPORTS));
@@ -142,7 +213,7 @@ function randomLayer(random: Random): Layer {
 
 function randomFlowLayer(random: Random, transport: Transport): Layer {
   const content = random.bytes(randomPayloadLength(random));
-  const checksum = random.chance(15) ? randomChecksum(random) : "right";
+  const checksum = random.chance(15) ? randomTransportChecksum(random) : "right";
   if (transport === "udp") {
     const none = random.chance(15);
     const length = random.chance(3) ? { length: random.pick([0, 7, 8, 9, 0xffff]) } : {};
@@ -187,6 +258,11 @@ function randomChecksum(random: Random): Checksum {
     random.below(0x10000),
     { wrongBy: random.between(1, 0xfffe) },
   ]);
+}
+
+/** Mostly as {@link randomChecksum}, or what looks unfinished. */
+function randomTransportChecksum(random: Random): TransportChecksum {
+  return random.chance(25) ? "seed" : randomChecksum(random);
 }
 
 /** Every now and then one of the fields that make a TCP header a carrier is not as it must be. */

@@ -126,6 +126,9 @@ function pseudoHeader(
  */
 export type Checksum = "right" | "none" | number | { readonly wrongBy: number };
 
+/** The same for TCP and UDP; "seed" is the sum that a sender leaves to its device to complete. */
+export type TransportChecksum = Checksum | "seed";
+
 /** The field for a knob; `right` is what RFC 1071 gives. */
 function checksumField(knob: Checksum | undefined, right: number): number {
   if (knob === undefined || knob === "right") return right;
@@ -145,7 +148,7 @@ export interface Layer {
 
 function sealed(
   transport: Transport,
-  knob: Checksum | undefined,
+  knob: TransportChecksum | undefined,
   build: (src: Uint8Array, dst: Uint8Array) => Uint8Array,
 ): Layer {
   const protocol = PROTOCOL[transport];
@@ -153,12 +156,13 @@ function sealed(
     protocol,
     build(src, dst) {
       const content = build(src, dst);
-      const sum = internetChecksum(
-        concat(pseudoHeader(src, dst, protocol, content.length), content),
-      );
+      const pseudo = pseudoHeader(src, dst, protocol, content.length);
+      const sum = internetChecksum(concat(pseudo, content));
       // RFC 768: a computed zero is sent as all ones.
       const right = transport === "udp" && sum === 0 ? 0xffff : sum;
-      view(content).setUint16(CHECKSUM_OFFSET[transport], checksumField(knob, right));
+      // A sum, while a checksum is the complement of one.
+      const field = knob === "seed" ? ~internetChecksum(pseudo) : checksumField(knob, right);
+      view(content).setUint16(CHECKSUM_OFFSET[transport], field);
       return content;
     },
   };
@@ -169,7 +173,7 @@ export interface UdpFields {
   readonly dport?: number;
   /** Default: 8 and the payload. */
   readonly length?: number;
-  readonly checksum?: Checksum;
+  readonly checksum?: TransportChecksum;
 }
 
 /** A UDP datagram. */
@@ -204,7 +208,7 @@ export interface TcpFields {
   readonly dataOffset?: number;
   /** The four bits behind the data offset. */
   readonly reserved?: number;
-  readonly checksum?: Checksum;
+  readonly checksum?: TransportChecksum;
 }
 
 /** A TCP segment. */
@@ -260,7 +264,12 @@ export function udpCarrier(fields: UdpFields, inner: Layer): Layer {
 
 /** An ICMP message for IPv4; an echo request unless told otherwise. */
 export function icmp(
-  fields: { readonly type?: number; readonly code?: number; readonly rest?: Uint8Array } = {},
+  fields: {
+    readonly type?: number;
+    readonly code?: number;
+    readonly rest?: Uint8Array;
+    readonly checksum?: Checksum;
+  } = {},
   content: Uint8Array = new Uint8Array(),
 ): Layer {
   return {
@@ -268,7 +277,7 @@ export function icmp(
     build() {
       const rest = fields.rest ?? bytes(0, 1, 0, 1);
       const message = concat(bytes(fields.type ?? 8, fields.code ?? 0, 0, 0), rest, content);
-      view(message).setUint16(2, internetChecksum(message));
+      view(message).setUint16(2, checksumField(fields.checksum, internetChecksum(message)));
       return message;
     },
   };
@@ -299,14 +308,15 @@ export function icmpError(
     readonly mtu?: number;
     /** The first two of the four bytes behind the checksum. */
     readonly unused?: number;
+    readonly checksum?: Checksum;
   },
   quoted: Uint8Array,
 ): Layer {
   const rest = new Uint8Array(4);
   view(rest).setUint16(0, fields.unused ?? 0);
   view(rest).setUint16(2, fields.mtu ?? 0);
-  const { type = ICMP.unreachable, code = ICMP.fragmentationNeeded } = fields;
-  return icmp({ type, code, rest }, quoted);
+  const { type = ICMP.unreachable, code = ICMP.fragmentationNeeded, checksum = "right" } = fields;
+  return icmp({ type, code, rest, checksum }, quoted);
 }
 
 /** A TCP option that says how large a segment may be. */

@@ -8,10 +8,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { Funnel, parseRules, type Stats } from "../../lib/index.ts";
 import { type Outcome, Simulator } from "../../lib/model/index.ts";
 import type { Direction, Transport } from "../../lib/rules/types.ts";
+import { deleteNetns, makeNetns, type TestNetns } from "./netns.ts";
 import { describeFrame, hex } from "./packet.ts";
-
-/** Whether `testRun` can be told an MTU. Until then rows that have one are the model's alone. */
-const TEST_RUN_TAKES_MTU = false;
 
 /** A frame that comes before the one of a row, and is remembered. */
 export interface Earlier {
@@ -29,7 +27,7 @@ export interface Row {
   readonly direction: Direction;
   /** Frames that come before, after which nothing else is remembered. Default: none. */
   readonly earlier?: readonly Earlier[];
-  /** MTU of the interface. Default: loopback's. */
+  /** MTU of the interface that all of this happens on. Default: loopback's. */
   readonly mtu?: number;
   readonly frame: Uint8Array;
   readonly outcome: Outcome;
@@ -137,28 +135,44 @@ function rulesetOf(row: Row) {
     : { ingress: others, egress: rules };
 }
 
-/** How both are asked: the MTU only where the row has one. */
-function optionsOf({ direction, mtu }: Row) {
-  return mtu === undefined ? { direction } : { direction, mtu };
+/** Where the kernel runs what has an MTU: one namespace a file, and in it a veth for each MTU. */
+let netns: TestNetns | undefined;
+const devices = new Map<number, string>();
+// This module is loaded once a file, and its hooks are the file's.
+afterAll(deleteNetns);
+
+/** The interface of this MTU, made when the first row wants it. */
+function placeOf(mtu: number) {
+  netns ??= makeNetns();
+  const device = devices.get(mtu) ?? `mtu-${mtu}`;
+  if (!devices.has(mtu)) {
+    netns.run("ip", "link", "add", device, "mtu", `${mtu}`, "type", "veth");
+    devices.set(mtu, device);
+  }
+  return { device, netns: netns.name };
 }
 
 function expectModel(row: Row): void {
   const model = new Simulator(rulesetOf(row));
+  const place = row.mtu === undefined ? {} : { mtu: row.mtu };
   for (const { direction, frame, outcome } of row.earlier ?? []) {
-    expect(model.run(frame, { direction }).outcome, describeFrame(frame)).toBe(outcome);
+    expect(model.run(frame, { direction, ...place }).outcome, describeFrame(frame)).toBe(outcome);
   }
   const copy = new Uint8Array(row.frame);
-  expectSame("model", row, model.run(row.frame, optionsOf(row)));
+  expectSame("model", row, model.run(row.frame, { direction: row.direction, ...place }));
   expect(row.frame, "the caller's bytes").toEqual(copy);
 }
 
 async function expectKernel(row: Row, funnel: Funnel): Promise<void> {
+  // What came earlier is remembered for the interface that it came by.
+  const place = row.mtu === undefined ? {} : placeOf(row.mtu);
   for (const { direction, frame, outcome } of row.earlier ?? []) {
-    expect((await funnel.testRun(frame, { direction })).outcome).toBe(outcome);
+    expect((await funnel.testRun(frame, { direction, ...place })).outcome).toBe(outcome);
   }
   const before = await funnel.stats();
   const copy = new Uint8Array(row.frame);
-  expectSame("kernel", row, await funnel.testRun(row.frame, optionsOf(row)));
+  const run = await funnel.testRun(row.frame, { direction: row.direction, ...place });
+  expectSame("kernel", row, run);
   expect(row.frame, "the caller's bytes").toEqual(copy);
   expect(countersOf(await funnel.stats())).toEqual(countersAfter(before, row));
 }
@@ -188,13 +202,9 @@ export function table(title: string, rows: readonly Row[]): void {
     }
 
     const sorted = [...rows].sort((a, b) => (key(a) < key(b) ? -1 : Number(key(a) > key(b))));
-    const isForKernel = ({ mtu }: Row) => mtu === undefined || TEST_RUN_TAKES_MTU;
-    const named = sorted.map(
-      (row) => [isForKernel(row) ? row.name : `${row.name} (model alone)`, row] as const,
-    );
-    it.each(named)("%s", async (_, row) => {
+    it.each(sorted.map((row) => [row.name, row] as const))("%s", async (_, row) => {
       expectModel(row);
-      if (isForKernel(row)) await expectKernel(row, await load(row));
+      await expectKernel(row, await load(row));
     });
   });
 }

@@ -23,24 +23,24 @@ const packet = (length: number, df = true) => ipv4({ df }, udp({}, payload(lengt
 
 describe("a packet that is too big", () => {
   it("is answered by bytes that were worked out by hand", () => {
-    const frame = ipv4({ df: true, srcMac: "02:00:00:00:00:0a" }, udp({}, payload(50)));
+    const frame = ipv4({ df: true, srcMac: "02:00:00:00:00:0a" }, udp({}, payload(60)));
     const {
       verdict,
       outcome,
       frame: error,
     } = simulate({ egress: TO_TCP }, frame, {
       direction: "egress",
-      mtu: 97,
+      mtu: 107,
     });
     expect({ verdict, outcome }).toEqual({ verdict: "drop", outcome: "too_big_reported" });
-    // 20 + 8 + 20 + 58 bytes are 106; 97 - 20 is 77.
+    // 20 + 8 + 20 + 64 bytes are 112; 107 - 20 is 87.
     expect(hex(error.subarray(0, 24))).toBe(
-      "02000000000a 020000000002 0800 4500 006a 0000 0000 4001".replaceAll(" ", ""),
+      "02000000000a 020000000002 0800 4500 0070 0000 0000 4001".replaceAll(" ", ""),
     );
     expect(hex(error.subarray(26, 34))).toBe("c6336407c0000201");
     expect(hex(error.subarray(34, 36))).toBe("0304");
-    expect(hex(error.subarray(38, 42))).toBe("0000004d");
-    expect(error.subarray(42)).toEqual(frame.subarray(14));
+    expect(hex(error.subarray(38, 42))).toBe("00000057");
+    expect(error.subarray(42)).toEqual(frame.subarray(14, 14 + 20 + 64));
   });
 
   it.each([

@@ -1,10 +1,10 @@
 /** The generators have to reach every corner, or what compares with them proves little. */
 
 import { expect, it } from "vitest";
-import { OUTCOMES, type Outcome, simulate } from "../../../lib/model/index.ts";
+import { OUTCOMES, type Outcome, Simulator, simulate } from "../../../lib/model/index.ts";
 import { formatRules } from "../../../lib/rules/format.ts";
 import { parseRules } from "../../../lib/rules/parse.ts";
-import { randomFrame, randomRuleset } from "../../support/arbitrary-frames.ts";
+import { randomError, randomFrame, randomRuleset } from "../../support/arbitrary-frames.ts";
 import { seededRandom } from "../../support/random.ts";
 
 it("reach every outcome of the model that a frame of this size can have, and not seldom", () => {
@@ -32,6 +32,31 @@ it("reach every outcome of the model that a frame of this size can have, and not
     "quote_too_short",
     "failed",
   ]);
+});
+
+it("make errors that are turned either way, cut short, or nothing to us, none of it seldom", () => {
+  const random = seededRandom(4);
+  const counts = new Map<Outcome, number>();
+  for (let rounds = 0; rounds < 4000; rounds += 1) {
+    const over = random.pick(["tcp", "udp"]);
+    const funnels = random.chance(50);
+    const rules = funnels
+      ? `udp actions funnel ${over} dport 179 sport 540; tcp actions funnel ${over} dport 179 sport 540`
+      : `${over} actions unfunnel udp`;
+    const simulator = new Simulator({ egress: parseRules(rules) });
+    const passed = simulator.run(randomFrame(random), { direction: "egress" });
+    if (!passed.outcome.endsWith("funneled")) continue;
+    const error = randomError(random, passed.frame);
+    const { outcome } = simulator.run(error, { direction: "ingress" });
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    expect(error.length).toBeLessThanOrEqual(1700);
+  }
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  const share = (outcome: Outcome) => (counts.get(outcome) ?? 0) / all;
+  expect(share("error_unfunneled")).toBeGreaterThan(0.2);
+  expect(share("error_funneled")).toBeGreaterThan(0.05);
+  expect(share("quote_too_short")).toBeGreaterThan(0.02);
+  expect(share("not_tcp_udp")).toBeGreaterThan(0.1);
 });
 
 it("say the same for the same seed", () => {
