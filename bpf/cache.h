@@ -17,8 +17,11 @@
 #define CACHED_FLOW_BITS 9
 #define CACHED_FLOWS (1 << CACHED_FLOW_BITS) /* of one CPU */
 
-/* 64 to 640 ms, as the kernel was built. */
-#define REFRESH_JIFFIES 64
+/* 1 to 10 ms, as the kernel was built. Longer, and a table that is full would evict live flows. */
+#define REFRESH_JIFFIES 1
+
+/* As long, a small packet follows the super-packets of its flow; 64 to 640 ms. */
+#define FOLLOW_JIFFIES 64
 
 /* Of an answer that nobody has given yet. */
 #define NO_GENERATION 0

@@ -223,13 +223,17 @@ __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset,
     __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
     __u32 length = skb->len, least = ROOM_OFFSET + lifted;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    long error;
 
     /* A short packet is lengthened for the time, so that there is enough to lift. */
     if (!buffer || (length < least && bpf_skb_change_tail(skb, least, 0)) ||
         bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
-        bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0) ||
-        bpf_skb_adjust_room(skb, lifted + room, BPF_ADJ_ROOM_NET, 0) ||
-        bpf_skb_store_bytes(skb, ROOM_OFFSET + room, buffer->bytes, lifted, 0))
+        bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0))
+        return -1;
+    error = bpf_skb_adjust_room(skb, lifted + room, BPF_ADJ_ROOM_NET, 0);
+    if (error)
+        return error;
+    if (bpf_skb_store_bytes(skb, ROOM_OFFSET + room, buffer->bytes, lifted, 0))
         return -1;
     return length < least ? bpf_skb_change_tail(skb, length + room, 0) : 0;
 }

@@ -41,6 +41,8 @@ static __noinline int read_checksum_again(struct __sk_buff *skb, struct packet *
 /* A packet is about to get a carrier: GO_ON if nothing is in the way. */
 static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached, __u32 size) {
+    if (!packet->gso_size && packet->ip_length + size > IP_MAX_LENGTH)
+        return SFUNNEL_TOO_BIG;
     if (!is_fresh(cached))
         cached->mtu = way_mtu(skb, packet->direction);
     if (exceeds_mtu(skb, packet, cached->mtu, size))
@@ -51,8 +53,6 @@ static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet
         if (outcome != GO_ON)
             return outcome;
     }
-    if (packet->ip_length + size > IP_MAX_LENGTH)
-        return SFUNNEL_TOO_BIG;
     if (packet->flow.transport == IPPROTO_TCP && packet->tcp_flags & TCP_FLAG_SYN &&
         (clamp_mss(skb, packet->l4_offset, end_of(packet), mss_limit(cached->mtu, size)) ||
          read_checksum_again(skb, packet)))

@@ -108,7 +108,7 @@ __noinline int report_too_big(struct __sk_buff *skb, __u32 mtu) {
     __u32 zero = 0;
 
     if (read_header(skb, ETH_HLEN, &ip, sizeof(ip)) || !is_answerable(&ip) ||
-        skb->len < PLAIN_L4_OFFSET + QUOTED_L4)
+        ip_length_of(skb, &ip) < sizeof(ip) + QUOTED_L4)
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;

@@ -72,7 +72,7 @@ VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet
         return packet->gso_size ? SFUNNEL_NO_SEGMENTER : GO_ON;
     }
     if (packet->gso_size)
-        cached->segmented_until = jiffies_now() + REFRESH_JIFFIES;
+        cached->segmented_until = jiffies_now() + FOLLOW_JIFFIES;
     if (!is_test_run(skb)) {
         skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] = SFUNNEL_SEGMENT_SENT;
         skb->cb[SFUNNEL_SEGMENT_PRIORITY_SLOT] = skb->priority;

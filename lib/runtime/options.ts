@@ -144,6 +144,12 @@ export function resolveTestRunOptions(options: unknown): {
   checkOptionNames(operation, options, ["direction", "device", "netns"]);
   if (options.device !== undefined) assertDeviceName(options.device, operation);
   const direction = resolveDirection(options.direction, operation);
+  if (options.netns !== undefined && options.device === undefined) {
+    throw new OptionError("netns", `${operation}: option "netns" goes with option "device"`, {
+      operation,
+      hint: "name the interface of that namespace",
+    });
+  }
   const netns = text("netns", options.netns, "", operation);
   return { direction, device: options.device, netns };
 }

@@ -10,7 +10,7 @@ import { directionIndex } from "./tables.ts";
 /** What the program in the kernel did with one frame. */
 export interface TestRunResult {
   readonly verdict: "pass" | "drop";
-  /** The bytes that leave; on "drop", the bytes as the program left them. */
+  /** The bytes that leave; on "drop", the bytes as the program left them, or its answer. */
   readonly frame: Uint8Array;
   readonly outcome: OutcomeName;
   /** Index of the rule that matched. */
@@ -87,7 +87,8 @@ export async function testRun(
   const outcome = outcomeNames[result.cb[TraceSlot.TRACE_OUTCOME_SLOT] ?? 0];
   const rule = result.cb[TraceSlot.TRACE_RULE_SLOT] ?? 0;
   return {
-    verdict: result.verdict === TC_ACT_SHOT ? "drop" : "pass",
+    // What is answered is dropped; the answer is sent in its place.
+    verdict: result.verdict === TC_ACT_SHOT || outcome === "too_big_reported" ? "drop" : "pass",
     frame: result.frame,
     outcome: outcome ?? "failed",
     rule: rule === 0 ? undefined : rule - 1,

@@ -49,9 +49,10 @@ describe.skipIf(skipReason)(titled("replies with one rule a side"), () => {
     expect(await counted(far, "ingress")).toEqual({ unfunneled: out });
     expect(await counted(far, "egress")).toEqual({ reply_funneled: back });
     for (const funnel of [near, far]) {
-      const { capacity: _, ...flows } = (await funnel.stats()).flows;
-      const nothing = { evicted: 0, remapped: 0, moved: 0, notAdded: 0, mssClamped: 0, direct: 0 };
+      const { capacity: _, mssClamped, ...flows } = (await funnel.stats()).flows;
+      const nothing = { evicted: 0, remapped: 0, moved: 0, notAdded: 0, direct: 0 };
       expect(flows).toEqual({ entries: 1, added: 1, ...nothing });
+      expect(mssClamped > 0).toBe(pair.inner === "tcp");
     }
 
     // The service port is all that anybody in between sees, both ways.
