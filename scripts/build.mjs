@@ -18,7 +18,19 @@ const PROGRAMS = {
 };
 const addon = join(root, "build/Release/sfunnel.node");
 
-const CLANG_FLAGS = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-mllvm", "-no-stack-slot-sharing", "-std=gnu11", "-Wall", "-Wextra", "-Werror"];
+const CLANG_FLAGS = [
+  "-O2",
+  "-g",
+  "-target",
+  "bpf",
+  "-mcpu=v3",
+  "-mllvm",
+  "-no-stack-slot-sharing",
+  "-std=gnu11",
+  "-Wall",
+  "-Wextra",
+  "-Werror",
+];
 // Where Debian keeps <asm/types.h>, which the kernel's headers include.
 const ASM_HEADERS = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" };
 
