@@ -25,7 +25,6 @@
         "native/route_watch.cc",
         "native/routes.cc",
         "native/rtnetlink.cc",
-        "native/receive_steering.cc",
         "native/segmenter.cc",
         "native/socket_watch.cc",
         "native/tcx.cc",

@@ -13,7 +13,6 @@
 #include "ethtool.h"
 #include "fd.h"
 #include "netlink.h"
-#include "receive_steering.h"
 #include "rtnetlink.h"
 
 namespace sfunnel {
@@ -350,8 +349,6 @@ Result<Segmenter> makeOnce(const SegmenterNames &names) {
     Result<Segmenter> right = makeRight(names, true);
     if (failed(right)) {
         destroy(names.ifindex);
-    } else {
-        steerToAllCpus(names.receiving, value(right).receiver);
     }
     return right;
 }
