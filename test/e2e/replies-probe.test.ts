@@ -161,9 +161,14 @@ describe.skipIf(skipReason)(titled("beside a funneled client"), () => {
     ]);
     await eventually(async () => (await packets(far, "ingress", "unfunneled")) === 1);
     const answer = [ipv4({ src: POD, dst: CLIENT }, back)];
+    // The pod has no such socket, and says so in an ICMP error, sooner or later.
+    const replies = async () => {
+      const { error_funneled: _, ...others } = await counted(far, "egress");
+      return others;
+    };
     lab.sendFrames(pod, "eth1", answer);
-    expect(await counted(far, "egress")).toEqual({ no_match: 1 });
+    expect(await replies()).toEqual({ no_match: 1 });
     lab.sendFrames(pod, "eth0", answer);
-    expect(await counted(far, "egress")).toEqual({ no_match: 1, reply_funneled: 1 });
+    expect(await replies()).toEqual({ no_match: 1, reply_funneled: 1 });
   });
 });

@@ -7,6 +7,7 @@ import { Attachment } from "../../dist/runtime/attachment.js";
 import { hookAll } from "../../dist/runtime/hook.js";
 import { resolveAttachOptions } from "../../dist/runtime/options.js";
 import { findPlace } from "../../dist/runtime/place.js";
+import { RouteMtus } from "../../dist/runtime/route-mtus.js";
 import { withSegmenter } from "../../dist/runtime/segmenter.js";
 
 const { how, device, options = {} } = JSON.parse(process.argv[2]);
@@ -19,7 +20,7 @@ const hooked = await withSegmenter(
   () => hookAll(object, place, ["ingress", "egress"], resolved),
   () => {},
 );
-const attachment = new Attachment(hooked, resolved);
+const attachment = new Attachment(hooked, resolved, new RouteMtus(object));
 process.stdout.write("ready\n");
 if (how === "hold") {
   process.stdin.resume();
