@@ -56,11 +56,14 @@ enum sfunnel_outcome {
     SFUNNEL_REPLY_FUNNELED,
     /* A reply to a flow that left funneled: its carrier was removed. */
     SFUNNEL_REPLY_UNFUNNELED,
-    /* Not IPv4; passed untouched. */
-    SFUNNEL_NOT_IPV4,
-    /* IPv4, but neither TCP nor UDP; passed untouched. */
+    /* Neither IPv4 nor IPv6; passed untouched. */
+    SFUNNEL_NOT_IP,
+    /* IP, but neither TCP nor UDP; passed untouched. */
     SFUNNEL_NOT_TCP_UDP,
-    /* Fragment offset or MF set, the first fragment included; passed untouched. */
+    /* IPv6 with another header before that of TCP or UDP; passed untouched. */
+    SFUNNEL_EXTENSION_HEADER,
+    /* Fragment offset or MF set, or an IPv6 fragment header, the first fragment included; passed
+       untouched. */
     SFUNNEL_FRAGMENT,
     /* A header is cut short or its lengths contradict the frame; passed untouched. */
     SFUNNEL_MALFORMED,
@@ -78,7 +81,7 @@ enum sfunnel_outcome {
     /* With a carrier the packet would exceed the MTU, which the sender does not ask to be told, or
        65535 bytes; dropped. */
     SFUNNEL_TOO_BIG,
-    /* The same, and the sender was told by ICMP "fragmentation needed"; dropped. */
+    /* The same, and the sender was told by ICMP; dropped. */
     SFUNNEL_TOO_BIG_REPORTED,
     /* An ICMP error about a packet in a carrier, turned into one about the packet itself. */
     SFUNNEL_ERROR_UNFUNNELED,
@@ -197,13 +200,20 @@ struct sfunnel_control {
     __u32 generation;
     /* By direction. A bit stays once it was set: flows outlive the rule that began them. */
     __u32 replies[SFUNNEL_DIRECTIONS];
-    __u32 has_replies_only; /* whether `replies_only` holds anything */
+    __u32 has_special_hooks; /* whether `special_hooks` holds anything */
 };
 
-/* A hook at which no rule is asked, because the interface was attached for the other direction. */
 struct sfunnel_hook {
     __u32 ifindex;
     __u32 direction;
+};
+
+/* What is special about a hook: bits of the value of `special_hooks`. */
+enum sfunnel_hook_trait {
+    /* No rule is asked, because the interface was attached for the other direction. */
+    SFUNNEL_HOOK_REPLIES_ONLY = 1,
+    /* Packets begin with their IP header (tun, WireGuard and other devices of layer 3). */
+    SFUNNEL_HOOK_WITHOUT_ETHERNET = 2,
 };
 
 /*

@@ -33,6 +33,7 @@ struct abi_types {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     enum sfunnel_flow_event flow_event;
+    enum sfunnel_hook_trait hook_trait;
     enum sfunnel_segmenter segmenter;
     enum sfunnel_trace_magic trace_magic;
     enum sfunnel_trace_slot trace_slot;
@@ -101,7 +102,7 @@ struct {
     __uint(max_entries, SFUNNEL_MAX_ATTACHMENTS);
     __type(key, struct sfunnel_hook);
     __type(value, __u32);
-} replies_only SEC(".maps");
+} special_hooks SEC(".maps");
 
 /* Index: enum sfunnel_flow_event. Packets alone. */
 struct {

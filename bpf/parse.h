@@ -207,7 +207,7 @@ static __always_inline int parse(struct __sk_buff *skb, struct packet *packet) {
     struct iphdr ip;
 
     if (skb->protocol != bpf_htons(ETH_P_IP))
-        return SFUNNEL_NOT_IPV4;
+        return SFUNNEL_NOT_IP;
 
     if (!read_ip(skb, &ip))
         return SFUNNEL_MALFORMED;

@@ -52,8 +52,12 @@ static __always_inline __u32 replies_at(const struct sfunnel_control *in_force, 
 static __always_inline bool asks_rules(const struct packet *packet,
                                        const struct sfunnel_control *in_force) {
     struct sfunnel_hook hook = {.ifindex = packet->ifindex, .direction = packet->direction};
+    __u32 *traits;
 
-    return !in_force->has_replies_only || !bpf_map_lookup_elem(&replies_only, &hook);
+    if (!in_force->has_special_hooks)
+        return true;
+    traits = bpf_map_lookup_elem(&special_hooks, &hook);
+    return !traits || !(*traits & SFUNNEL_HOOK_REPLIES_ONLY);
 }
 
 /* Asks the rules, and keeps what they say for the packets to come. */

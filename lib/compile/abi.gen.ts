@@ -21,6 +21,11 @@ export const FlowEvent = {
   FLOW_EVENTS: 6,
 } as const;
 
+export const HookTrait = {
+  HOOK_REPLIES_ONLY: 1,
+  HOOK_WITHOUT_ETHERNET: 2,
+} as const;
+
 export const Limit = {
   MAX_RULES: 256,
   MAX_COUNTERS: 1024,
@@ -42,22 +47,23 @@ export const Outcome = {
   DROPPED: 4,
   REPLY_FUNNELED: 5,
   REPLY_UNFUNNELED: 6,
-  NOT_IPV4: 7,
+  NOT_IP: 7,
   NOT_TCP_UDP: 8,
-  FRAGMENT: 9,
-  MALFORMED: 10,
-  NOT_CARRIER: 11,
-  NOT_ALLOWED: 12,
-  NO_FREE_PORT: 13,
-  SEGMENTED: 14,
-  NO_SEGMENTER: 15,
-  TOO_BIG: 16,
-  TOO_BIG_REPORTED: 17,
-  ERROR_UNFUNNELED: 18,
-  ERROR_FUNNELED: 19,
-  QUOTE_TOO_SHORT: 20,
-  FAILED: 21,
-  OUTCOMES: 22,
+  EXTENSION_HEADER: 9,
+  FRAGMENT: 10,
+  MALFORMED: 11,
+  NOT_CARRIER: 12,
+  NOT_ALLOWED: 13,
+  NO_FREE_PORT: 14,
+  SEGMENTED: 15,
+  NO_SEGMENTER: 16,
+  TOO_BIG: 17,
+  TOO_BIG_REPORTED: 18,
+  ERROR_UNFUNNELED: 19,
+  ERROR_FUNNELED: 20,
+  QUOTE_TOO_SHORT: 21,
+  FAILED: 22,
+  OUTCOMES: 23,
 } as const;
 
 export const ReplyKind = {
@@ -126,7 +132,7 @@ export const layout = {
     fields: {
       generation: { offset: 0, size: 4 },
       replies: { offset: 4, size: 8 },
-      hasRepliesOnly: { offset: 12, size: 4 },
+      hasSpecialHooks: { offset: 12, size: 4 },
     },
   },
   counter: {

@@ -48,7 +48,7 @@ export interface Packet {
 }
 
 /** Why a frame holds no packet that rules could look at. */
-export type Unreadable = Extract<Outcome, "not_ipv4" | "malformed" | "not_tcp_udp" | "fragment">;
+export type Unreadable = Extract<Outcome, "not_ip" | "malformed" | "not_tcp_udp" | "fragment">;
 
 /** Takes apart a frame of at least an Ethernet header. The parts are copies. */
 export function readFrame(frame: Uint8Array): Packet | Unreadable {

@@ -38,9 +38,9 @@ export interface IpPacket {
 }
 
 /** Takes apart a frame of at least {@link ETHERNET_LENGTH} bytes. The parts are copies. */
-export function readIp(frame: Uint8Array): IpPacket | Extract<Outcome, "not_ipv4" | "malformed"> {
+export function readIp(frame: Uint8Array): IpPacket | Extract<Outcome, "not_ip" | "malformed"> {
   const view = viewOf(frame);
-  if (view.getUint16(12) !== ETHERTYPE_IPV4) return "not_ipv4";
+  if (view.getUint16(12) !== ETHERTYPE_IPV4) return "not_ip";
 
   if (frame.length < ETHERNET_LENGTH + IPV4_HEADER_LENGTH) return "malformed";
   const versionAndLength = view.getUint8(ETHERNET_LENGTH);

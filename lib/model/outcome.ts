@@ -17,11 +17,13 @@ export const OUTCOMES = [
   "reply_funneled",
   /** A reply to a flow that left funneled: its carrier was removed. */
   "reply_unfunneled",
-  /** Not IPv4; passed untouched. */
-  "not_ipv4",
-  /** IPv4, but neither TCP nor UDP; passed untouched. */
+  /** Neither IPv4 nor IPv6; passed untouched. */
+  "not_ip",
+  /** IP, but neither TCP nor UDP; passed untouched. */
   "not_tcp_udp",
-  /** Fragment offset or MF set, the first fragment included; passed untouched. */
+  /** IPv6 with another header before that of TCP or UDP; passed untouched. */
+  "extension_header",
+  /** Fragment offset or MF set, or an IPv6 fragment header, the first fragment included; passed untouched. */
   "fragment",
   /** A header is cut short or its lengths contradict the frame; passed untouched. */
   "malformed",

@@ -2,7 +2,7 @@
  * What of ours is attached, whoever attached it: found on the hooks of the devices, not in any
  * file, and read from the maps that the programs carry with them.
  */
-import { Limit, layout } from "../compile/abi.gen.ts";
+import { HookTrait, Limit, layout } from "../compile/abi.gen.ts";
 import { LITTLE_ENDIAN } from "../compile/record.ts";
 import { binding, isFailure, type NativeFailure } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
@@ -162,7 +162,8 @@ async function describe(
 
 async function isRepliesOnly(maps: Maps, place: Place, direction: Direction): Promise<boolean> {
   const key = new Uint8Array(Uint32Array.of(place.ifindex, directionIndex(direction)).buffer);
-  return (await maps.lookup("replies_only", key)) !== undefined;
+  const traits = await maps.lookup("special_hooks", key);
+  return traits !== undefined && (readU32(traits, 0) & HookTrait.HOOK_REPLIES_ONLY) !== 0;
 }
 
 /** The maps of a program by name; the kernel keeps 15 characters of it. */

@@ -2,7 +2,7 @@
  * The rules in the kernel: which slot is in force, which counters and sets belong to whom.
  * Every packet sees the old rules or the new ones, never a mixture.
  */
-import { Direction as DirectionIndex, Limit, layout } from "../compile/abi.gen.ts";
+import { Direction as DirectionIndex, HookTrait, Limit, layout } from "../compile/abi.gen.ts";
 import { encodeRules, type RuleList, replyKinds } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { Record } from "../compile/record.ts";
@@ -180,10 +180,18 @@ export class RuleTables {
       if (this.#repliesOnly.has(place) === repliesOnly) return false;
       const key = numberKeys([ifindex, directionIndex(direction)]);
       if (repliesOnly) {
-        check(await this.#object.update("replies_only", key, new Uint8Array(4), 1), operation);
+        check(
+          await this.#object.update(
+            "special_hooks",
+            key,
+            numberKeys([HookTrait.HOOK_REPLIES_ONLY]),
+            1,
+          ),
+          operation,
+        );
         this.#repliesOnly.add(place);
       } else {
-        check(await this.#object.remove("replies_only", key, 1), operation);
+        check(await this.#object.remove("special_hooks", key, 1), operation);
         this.#repliesOnly.delete(place);
       }
       return true;
@@ -254,11 +262,11 @@ export class RuleTables {
     const next =
       generation > LAST_GENERATION ? Limit.SLOTS + (generation % Limit.SLOTS) : generation;
     const control = new Uint8Array(layout.control.size);
-    const { generation: inForce, replies, hasRepliesOnly } = layout.control.fields;
+    const { generation: inForce, replies, hasSpecialHooks } = layout.control.fields;
     const record = new Record(control, 0);
     record.set(inForce, next);
     record.setWords(replies, this.#replies);
-    record.set(hasRepliesOnly, Number(this.#hasRepliesOnly));
+    record.set(hasSpecialHooks, Number(this.#hasRepliesOnly));
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
     this.#generation = next;
   }

@@ -44,16 +44,12 @@ const udpFlow = udp({}, payload(40));
 const tcpFlow = tcp({}, payload(40));
 
 table("not IPv4", [
-  ...both("ARP", arp(), "not_ipv4"),
-  ...both("IPv6, UDP", ipv6({}, udpFlow), "not_ipv4"),
-  ...both("IPv6, TCP", ipv6({}, tcpFlow), "not_ipv4"),
-  ...both("a VLAN tag in the frame", vlan(ipv4({}, udpFlow)), "not_ipv4"),
-  ...both("MPLS", ethernet({ etherType: 0x8847 }, payload(60)), "not_ipv4"),
-  ...both(
-    "nothing but an Ethernet header",
-    ethernet({ etherType: 0x88b5 }, payload(0)),
-    "not_ipv4",
-  ),
+  ...both("ARP", arp(), "not_ip"),
+  ...both("IPv6, UDP", ipv6({}, udpFlow), "not_ip"),
+  ...both("IPv6, TCP", ipv6({}, tcpFlow), "not_ip"),
+  ...both("a VLAN tag in the frame", vlan(ipv4({}, udpFlow)), "not_ip"),
+  ...both("MPLS", ethernet({ etherType: 0x8847 }, payload(60)), "not_ip"),
+  ...both("nothing but an Ethernet header", ethernet({ etherType: 0x88b5 }, payload(0)), "not_ip"),
 ]);
 
 table("neither TCP nor UDP", [

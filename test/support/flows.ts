@@ -72,7 +72,7 @@ export async function packets(
 export async function outcomesMet(funnel: Funnel, direction: Direction): Promise<string[]> {
   const { outcomes } = (await funnel.stats())[direction];
   return Object.entries(outcomes)
-    .filter(([name, { packets }]) => packets > 0 && name !== "not_ipv4" && name !== "not_tcp_udp")
+    .filter(([name, { packets }]) => packets > 0 && name !== "not_ip" && name !== "not_tcp_udp")
     .map(([name]) => name)
     .sort();
 }

@@ -75,7 +75,7 @@ export async function counted(
   const { outcomes } = (await funnel.stats())[direction];
   return Object.fromEntries(
     Object.entries(outcomes)
-      .filter(([name, { packets }]) => packets > 0 && name !== "not_ipv4" && name !== "not_tcp_udp")
+      .filter(([name, { packets }]) => packets > 0 && name !== "not_ip" && name !== "not_tcp_udp")
       .map(([name, { packets }]) => [name, packets]),
   );
 }

@@ -47,7 +47,7 @@ const WITHOUT_RULE: readonly Outcome[] = [
   "error_unfunneled",
   "error_funneled",
   "quote_too_short",
-  "not_ipv4",
+  "not_ip",
   "not_tcp_udp",
   "fragment",
   "malformed",

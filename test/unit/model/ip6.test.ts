@@ -182,5 +182,5 @@ it.each([
 it("nothing of this is switched on", () => {
   const frame = ipv6({}, tcp({ flags: FLAG.syn }));
   const ruleset = { egress: parseRules("tcp actions drop") };
-  expect(simulate(ruleset, frame, { direction: "egress" }).outcome).toBe("not_ipv4");
+  expect(simulate(ruleset, frame, { direction: "egress" }).outcome).toBe("not_ip");
 });

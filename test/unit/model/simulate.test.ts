@@ -43,11 +43,11 @@ describe("a packet that rules never see", () => {
   const withOptions = ipv4({ options: bytes("01010101 01010101") }, udp());
 
   it.each<[string, Outcome, Uint8Array]>([
-    ["ARP", "not_ipv4", arp()],
-    ["IPv6", "not_ipv4", ipv6()],
-    ["a VLAN tag in the frame", "not_ipv4", vlan(datagram)],
-    ["an Ethernet header alone", "not_ipv4", ethernet({ etherType: 0x88cc }, bytes())],
-    ["an 802.3 length", "not_ipv4", ethernet({ etherType: 46 }, payload(46))],
+    ["ARP", "not_ip", arp()],
+    ["IPv6", "not_ip", ipv6()],
+    ["a VLAN tag in the frame", "not_ip", vlan(datagram)],
+    ["an Ethernet header alone", "not_ip", ethernet({ etherType: 0x88cc }, bytes())],
+    ["an 802.3 length", "not_ip", ethernet({ etherType: 46 }, payload(46))],
 
     ["IPv4 by name only", "malformed", ethernet({}, bytes())],
     ["an IP header cut short", "malformed", truncate(datagram, 33)],
