@@ -30,6 +30,11 @@ enum sfunnel_limit {
     SFUNNEL_GRACE_PLACE = 4,
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
+    /*
+     * Bytes of the largest IP packet that is made, carrier included: the kernel enlarges no frame
+     * beyond some 16 kB (4 pages less its own 320 to 768 bytes), super-packets excepted.
+     */
+    SFUNNEL_LARGEST_PACKET = 16000,
     /* Bytes of one entry of a text (see sfunnel_text). */
     SFUNNEL_TEXT_CHUNK = 4096,
 };
@@ -79,7 +84,7 @@ enum sfunnel_outcome {
     /* A super-packet (GSO), and the segmenter is missing; dropped. */
     SFUNNEL_NO_SEGMENTER,
     /* With a carrier the packet would exceed the MTU, which the sender does not ask to be told, or
-       65535 bytes; dropped. */
+       SFUNNEL_LARGEST_PACKET; dropped. */
     SFUNNEL_TOO_BIG,
     /* The same, and the sender was told by ICMP; dropped. */
     SFUNNEL_TOO_BIG_REPORTED,

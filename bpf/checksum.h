@@ -65,6 +65,12 @@ static __always_inline __u32 sum_pseudo(__u8 protocol, __u32 length) {
     return bpf_htons(protocol) + bpf_htons(length);
 }
 
+/* Of a checksum in its header. */
+static __always_inline __u32 checksum_place(__u8 transport) {
+    return transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
+                                    : offsetof(struct udphdr, check);
+}
+
 /*
  * Adds `difference` to what the checksum of a TCP or UDP header covers. The helper is the only
  * thing that knows whether the field holds a checksum or, under CHECKSUM_PARTIAL, the seed that
@@ -73,11 +79,9 @@ static __always_inline __u32 sum_pseudo(__u8 protocol, __u32 length) {
  */
 static __always_inline int adjust_l4_checksum(struct __sk_buff *skb, __u32 l4_offset,
                                               __u8 transport, __u32 difference) {
-    if (transport == IPPROTO_TCP)
-        return bpf_l4_csum_replace(skb, l4_offset + offsetof(struct tcphdr, check), 0, difference,
-                                   BPF_F_PSEUDO_HDR);
-    return bpf_l4_csum_replace(skb, l4_offset + offsetof(struct udphdr, check), 0, difference,
-                               BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0);
+    __u64 flags = BPF_F_PSEUDO_HDR | (transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+
+    return bpf_l4_csum_replace(skb, l4_offset + checksum_place(transport), 0, difference, flags);
 }
 
 enum port_field {
@@ -93,11 +97,9 @@ enum port_field {
 __noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transport,
                             enum port_field field, __u32 from_and_to) {
     __u16 from = bpf_htons(from_and_to >> 16), to = bpf_htons(from_and_to & 0xffff);
-    __u32 place =
-        transport == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check);
-    __u64 flags = transport == IPPROTO_TCP ? sizeof(to) : sizeof(to) | BPF_F_MARK_MANGLED_0;
+    __u64 flags = sizeof(to) | (transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
 
-    if (bpf_l4_csum_replace(skb, l4_offset + place, from, to, flags))
+    if (bpf_l4_csum_replace(skb, l4_offset + checksum_place(transport), from, to, flags))
         return -1;
     return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), 0);
 }
@@ -176,11 +178,6 @@ __noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
     return part.sum;
 }
 
-static __always_inline __u32 checksum_place(__u8 transport) {
-    return transport == IPPROTO_TCP ? offsetof(struct tcphdr, check)
-                                    : offsetof(struct udphdr, check);
-}
-
 /*
  * Can this be a seed (CHECKSUM_PARTIAL) for a flow whose pseudo header sums to this? A seed is
  * that very sum. One checksum in 65536 looks the same.
@@ -202,14 +199,11 @@ static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u3
     return transport == IPPROTO_UDP ? udp_checksum_of(sum) : checksum_of(sum);
 }
 
-/* bpf_skb_adjust_room works behind the 20 fixed bytes of an IPv4 header. */
-#define ROOM_OFFSET (ETH_HLEN + sizeof(struct iphdr))
-
 #define LIFTED_SPACE 128
 
 /*
- * Makes room of this size before the L4 header (before the options, if there are any), and turns
- * CHECKSUM_PARTIAL into CHECKSUM_NONE; anything else stays as it is.
+ * Makes room of this size where bpf_skb_adjust_room does, behind the fixed part of the IP header,
+ * and turns CHECKSUM_PARTIAL into CHECKSUM_NONE; anything else stays as it is.
  *
  * A packet must not leave us as CHECKSUM_PARTIAL: NAT behind us (in the namespace at the other
  * end of a veth) would take the carrier's checksum for the seed and spoil it, and a device that
@@ -219,21 +213,22 @@ static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u3
  * what is pulled from the front reaches past the place where summing was to start; so that many
  * bytes are lifted out, and put back behind the room.
  */
-__noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset, __u32 room) {
+__noinline int make_room_without_partial(struct __sk_buff *skb, __u32 room_offset, __u32 l4_offset,
+                                         __u32 room) {
     __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
-    __u32 length = skb->len, least = ROOM_OFFSET + lifted;
+    __u32 length = skb->len, least = room_offset + lifted;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
     long error;
 
     /* A short packet is lengthened for the time, so that there is enough to lift. */
     if (!buffer || (length < least && bpf_skb_change_tail(skb, least, 0)) ||
-        bpf_skb_load_bytes(skb, ROOM_OFFSET, buffer->bytes, lifted) ||
+        bpf_skb_load_bytes(skb, room_offset, buffer->bytes, lifted) ||
         bpf_skb_adjust_room(skb, -(__s32)lifted, BPF_ADJ_ROOM_NET, 0))
         return -1;
     error = bpf_skb_adjust_room(skb, lifted + room, BPF_ADJ_ROOM_NET, 0);
     if (error)
         return error;
-    if (bpf_skb_store_bytes(skb, ROOM_OFFSET + room, buffer->bytes, lifted, 0))
+    if (bpf_skb_store_bytes(skb, room_offset + room, buffer->bytes, lifted, 0))
         return -1;
     return length < least ? bpf_skb_change_tail(skb, length + room, 0) : 0;
 }
@@ -243,22 +238,25 @@ __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 l4_offset,
  * the room, which is made at its end. A local sender of UDP leaves no headroom, and to make some
  * costs more than to copy the packet. The checksum field is still the seed.
  */
-__noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_length, __u32 room) {
+__noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_offset, __u32 l4_length,
+                                 __u32 room) {
     __u32 length = bounded(l4_length, SUM_SPACE), frame_length = skb->len, zero = 0;
     struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
 
-    if (!buffer || bpf_skb_adjust_room(skb, -(__s32)(PLAIN_L4_OFFSET + 2), BPF_ADJ_ROOM_NET, 0) ||
+    if (!buffer || bpf_skb_adjust_room(skb, -(__s32)(l4_offset + 2), BPF_ADJ_ROOM_NET, 0) ||
         bpf_skb_change_tail(skb, frame_length + room, 0))
         return -1;
-    return bpf_skb_store_bytes(skb, PLAIN_L4_OFFSET + room, buffer->bytes, length, 0);
+    return bpf_skb_store_bytes(skb, l4_offset + room, buffer->bytes, length, 0);
 }
 
-/* Is the packet such a one? Before 6.12 none above 512 bytes is. It must be long enough for what is
- * lifted out of it. */
+/*
+ * Is the packet such a one? Before 6.12 none above 512 bytes is. It must be long enough for what is
+ * lifted out of it.
+ */
 static __always_inline bool takes_room_at_tail(const struct packet *packet) {
-    return packet->is_plain && packet->is_in_buffer && packet->l4_length >= 2 * PLAIN_L4_OFFSET &&
-           packet->l4_length <= SUM_SPACE &&
-           packet->frame_length == PLAIN_L4_OFFSET + packet->l4_length;
+    return packet->is_plain && packet->is_in_buffer &&
+           packet->l4_length >= 2 * PLAIN_L4_OFFSET_IPV6 && packet->l4_length <= SUM_SPACE &&
+           packet->frame_length == packet->l4_offset + packet->l4_length;
 }
 
 static __always_inline int make_room(struct __sk_buff *skb, const struct packet *packet,
@@ -266,8 +264,8 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct packet 
     if (!packet->has_seed)
         return bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_NET, 0);
     if (takes_room_at_tail(packet))
-        return make_room_at_tail(skb, packet->l4_length, room);
-    return make_room_without_partial(skb, packet->l4_offset, room);
+        return make_room_at_tail(skb, packet->l4_offset, packet->l4_length, room);
+    return make_room_without_partial(skb, packet->room_offset, packet->l4_offset, room);
 }
 
 /*

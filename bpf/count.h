@@ -30,6 +30,12 @@ static __always_inline void count_outcome(__u32 index, __u32 bytes) {
     add_to(bpf_map_lookup_elem(&outcome_counters, &index), bytes);
 }
 
+static __always_inline void count_stray(__u32 bytes) {
+    __u32 zero = 0;
+
+    add_to(bpf_map_lookup_elem(&segmenter_strays, &zero), bytes);
+}
+
 static __noinline void count_event(__u32 event) {
     add_to(bpf_map_lookup_elem(&flow_counters, &event), 0);
 }

@@ -32,11 +32,14 @@ static __always_inline __u32 carrier_size(__u8 transport) {
     return transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
 }
 
-/* Protocol and length change, all else stays; the header checksum follows (RFC 1624). */
+/*
+ * Protocol and length change, by `growth` bytes, all else stays; the header checksum, which IPv6
+ * has none of, follows (RFC 1624).
+ */
 static __always_inline struct ip_middle changed_ip(const struct ip_middle *before, __u8 protocol,
-                                                   __u32 ip_length) {
+                                                   __s32 growth) {
     struct ip_middle after = *before;
-    __u16 length = bpf_htons(ip_length);
+    __u16 length = bpf_htons(bpf_ntohs(before->total_length) + growth);
     __u16 checksum = checksum_replace(before->checksum, before->total_length, length);
 
     /* The protocol is the low byte of its word. */
@@ -44,6 +47,27 @@ static __always_inline struct ip_middle changed_ip(const struct ip_middle *befor
     after.total_length = length;
     after.protocol = protocol;
     return after;
+}
+
+static __always_inline struct ip6_middle ip6_middle_of(const struct ip_middle *ip) {
+    return (struct ip6_middle){
+        .payload_length = ip->total_length,
+        .next_header = ip->protocol,
+        .hop_limit = ip->ttl,
+    };
+}
+
+/*
+ * What the sum of an IP header's bytes grows by. That of IPv4 stays as it is, its checksum sees to
+ * that. The next header of IPv6 is the high byte of its word.
+ */
+static __always_inline __u32 sum_growth(const struct packet *packet,
+                                        const struct ip_middle *after) {
+    __u32 sum = (__u16)~packet->ip.total_length + after->total_length;
+
+    if (!is_ip6(packet))
+        return 0;
+    return sum + (__u16)~bpf_htons(packet->ip.protocol << 8) + bpf_htons(after->protocol << 8);
 }
 
 /* Fills in the carrier and gives the sum of its bytes, checksum included. */
@@ -78,33 +102,35 @@ static __always_inline __u32 fill_udp_carrier(struct udphdr *udp, __u16 sport, _
 }
 
 /*
- * The room lies behind the 20 fixed bytes, also where options follow. These two carry the
- * options, of which there are some, over the room that was made, and over the carrier that is
+ * The room lies behind the fixed part of the IP header, also where options follow. These two carry
+ * the options, of which there are some, over the room that was made, and over the carrier that is
  * removed. All lengths are multiples of 4, so no sum changes.
  */
 #define OPTIONS_SPACE 64
 #define CARRIER_SPACE 32
 
-__noinline int options_before_room(struct __sk_buff *skb, __u32 length, __u32 room) {
+__noinline int options_before_room(struct __sk_buff *skb, __u32 room_offset, __u32 length,
+                                   __u32 room) {
     __u8 options[OPTIONS_SPACE] = {};
 
     length = bounded(length, OPTIONS_SPACE);
-    if (bpf_skb_load_bytes(skb, ROOM_OFFSET + room, options, length))
+    if (bpf_skb_load_bytes(skb, room_offset + room, options, length))
         return -1;
-    return bpf_skb_store_bytes(skb, ROOM_OFFSET, options, length, 0);
+    return bpf_skb_store_bytes(skb, room_offset, options, length, 0);
 }
 
-__noinline int options_behind_carrier(struct __sk_buff *skb, __u32 length, __u32 size) {
+__noinline int options_behind_carrier(struct __sk_buff *skb, __u32 room_offset, __u32 length,
+                                      __u32 size) {
     __u8 options[OPTIONS_SPACE] = {};
     __u8 carrier[CARRIER_SPACE] = {};
 
     length = bounded(length, OPTIONS_SPACE);
     size = bounded(size, CARRIER_SPACE);
-    if (bpf_skb_load_bytes(skb, ROOM_OFFSET, options, length) ||
-        bpf_skb_load_bytes(skb, ROOM_OFFSET + length, carrier, size) ||
-        bpf_skb_store_bytes(skb, ROOM_OFFSET, carrier, size, 0))
+    if (bpf_skb_load_bytes(skb, room_offset, options, length) ||
+        bpf_skb_load_bytes(skb, room_offset + length, carrier, size) ||
+        bpf_skb_store_bytes(skb, room_offset, carrier, size, 0))
         return -1;
-    return bpf_skb_store_bytes(skb, ROOM_OFFSET + size, options, length, 0);
+    return bpf_skb_store_bytes(skb, room_offset + size, options, length, 0);
 }
 
 /* A carrier as it will lie in the packet; of `udp`, the first 8 bytes. */
@@ -112,6 +138,15 @@ union carrier_header {
     struct tcphdr tcp;
     struct udphdr udp;
 };
+
+static __always_inline int write_ip_by_helper(struct __sk_buff *skb, __u32 network_offset,
+                                              bool is_ip6, const struct ip_middle *ip) {
+    struct ip6_middle ip6 = ip6_middle_of(ip);
+
+    if (is_ip6)
+        return bpf_skb_store_bytes(skb, network_offset + IP6_MIDDLE, &ip6, sizeof(ip6), 0);
+    return bpf_skb_store_bytes(skb, network_offset + IP_MIDDLE, ip, sizeof(*ip), 0);
+}
 
 /* Everything that changes in a packet, by helpers. */
 VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, const struct packet *packet,
@@ -125,7 +160,7 @@ VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, const struct packet *p
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->tcp, sizeof(header->tcp), 0);
     else if (header && size == sizeof(header->udp))
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->udp, sizeof(header->udp), 0);
-    if (error || bpf_skb_store_bytes(skb, ETH_HLEN + IP_MIDDLE, ip, sizeof(*ip), 0))
+    if (error || write_ip_by_helper(skb, packet->network_offset, is_ip6(packet), ip))
         return -1;
     return bpf_skb_store_bytes(skb, packet->l4_offset + size + packet->checksum_place,
                                &packet->settled_checksum, sizeof(packet->settled_checksum), 0);
@@ -137,15 +172,19 @@ static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *pa
                                         const union carrier_header *header, __u32 size,
                                         __u32 checksum_place) {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    void *l4 = plain_l4(skb, packet);
 
-    if (data + PLAIN_L4_OFFSET + size + checksum_place + sizeof(__u16) > end)
+    if (l4 + size + checksum_place + sizeof(__u16) > end)
         return false;
-    *(struct ip_middle *)(data + ETH_HLEN + IP_MIDDLE) = *ip;
+    if (is_ip6(packet))
+        *(struct ip6_middle *)(data + ETH_HLEN + IP6_MIDDLE) = ip6_middle_of(ip);
+    else
+        *(struct ip_middle *)(data + ETH_HLEN + IP_MIDDLE) = *ip;
     if (size == sizeof(header->tcp))
-        *(struct tcphdr *)(data + PLAIN_L4_OFFSET) = header->tcp;
+        *(struct tcphdr *)l4 = header->tcp;
     else if (size == sizeof(header->udp))
-        *(struct udphdr *)(data + PLAIN_L4_OFFSET) = header->udp;
-    *(__u16 *)(data + PLAIN_L4_OFFSET + size + checksum_place) = packet->settled_checksum;
+        *(struct udphdr *)l4 = header->udp;
+    *(__u16 *)(l4 + size + checksum_place) = packet->settled_checksum;
     /* Keeps the compiler from making one write with a variable offset out of several of these. */
     barrier();
     return true;
@@ -177,6 +216,7 @@ static __always_inline int write_headers(struct __sk_buff *skb, struct packet *p
         return SFUNNEL_FAILED;
     if (packet->direction == SFUNNEL_INGRESS) {
         sum = sum_add(sum, packet->settled_checksum);
+        sum = sum_add(sum, sum_growth(packet, ip));
         bpf_csum_update(skb, sum_add(sum, (__u16)~packet->l4_checksum));
     }
     return GO_ON;
@@ -195,7 +235,8 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
     error = make_room(skb, packet, size);
     if (error)
         return error == -ENOTSUPP ? SFUNNEL_TOO_BIG : SFUNNEL_FAILED;
-    if (packet->options_length && options_before_room(skb, packet->options_length, size))
+    if (packet->options_length &&
+        options_before_room(skb, packet->room_offset, packet->options_length, size))
         return SFUNNEL_FAILED;
 
     sum = sum_add(sum, sum_addresses(&packet->flow));
@@ -205,44 +246,38 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
     else
         sum = fill_udp_carrier(&header.udp, carrier->sport, carrier->dport,
                                size + packet->l4_length, sum);
-    ip = changed_ip(&packet->ip, carrier->transport, packet->ip_length + size);
+    ip = changed_ip(&packet->ip, carrier->transport, size);
     return write_headers(skb, packet, &ip, &header, size, packet->flow.transport, sum);
 }
 
-static __always_inline int push_tcp_carrier(struct __sk_buff *skb, struct packet *packet,
-                                            const struct carrier *carrier) {
-    return push(skb, packet, carrier, sizeof(struct tcphdr));
-}
-
-static __always_inline int push_udp_carrier(struct __sk_buff *skb, struct packet *packet,
-                                            const struct carrier *carrier) {
-    return push(skb, packet, carrier, sizeof(struct udphdr));
-}
-
+/* Each carrier by itself, for constant sizes. */
 static __always_inline int push_carrier(struct __sk_buff *skb, struct packet *packet,
                                         const struct carrier *carrier) {
-    return carrier->transport == IPPROTO_TCP ? push_tcp_carrier(skb, packet, carrier)
-                                             : push_udp_carrier(skb, packet, carrier);
+    return carrier->transport == IPPROTO_TCP ? push(skb, packet, carrier, sizeof(struct tcphdr))
+                                             : push(skb, packet, carrier, sizeof(struct udphdr));
 }
 
-/*
- * Does a TCP packet have the fixed fields of a carrier? No real SYN has an ACK number and these.
- */
-static __always_inline bool has_carrier_fields(struct __sk_buff *skb, const struct packet *packet) {
-    struct l4_start tcp;
+/* Does a TCP header have the fixed fields of a carrier? No real SYN has an ACK number and these. */
+static __always_inline bool has_carrier_fields(const struct l4_start *start) {
+    return start->tcp.seq == bpf_htonl(CARRIER_SEQ) && start->tcp.ack == bpf_htonl(CARRIER_ACK) &&
+           start->tcp.offset == CARRIER_OFFSET && start->tcp.flags == TCP_FLAG_SYN &&
+           start->tcp.window == bpf_htons(CARRIER_WINDOW);
+}
+
+/* Is a TCP packet a carrier? */
+static __always_inline bool is_tcp_carrier(struct __sk_buff *skb, const struct packet *packet) {
+    struct l4_start start;
 
     if (packet->is_plain) {
-        void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+        void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
 
-        if (data + PLAIN_L4_OFFSET + sizeof(tcp) > end)
+        if (l4 + sizeof(start) > end)
             return false;
-        tcp = *(struct l4_start *)(data + PLAIN_L4_OFFSET);
-    } else if (read_header(skb, packet->l4_offset, &tcp, sizeof(tcp))) {
+        start = *(struct l4_start *)l4;
+    } else if (read_header(skb, packet->l4_offset, &start, sizeof(start))) {
         return false;
     }
-    return tcp.tcp.seq == bpf_htonl(CARRIER_SEQ) && tcp.tcp.ack == bpf_htonl(CARRIER_ACK) &&
-           tcp.tcp.offset == CARRIER_OFFSET && tcp.tcp.flags == TCP_FLAG_SYN &&
-           tcp.tcp.window == bpf_htons(CARRIER_WINDOW);
+    return has_carrier_fields(&start);
 }
 
 /* What lies under a carrier. */
@@ -255,20 +290,20 @@ struct inner {
 /* Case by case, for constant offsets; false if the bytes lie elsewhere. */
 static __always_inline bool read_plain_inner(struct __sk_buff *skb, const struct packet *packet,
                                              struct inner *inner) {
-    void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+    void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
 
     if (!packet->is_plain)
         return false;
     if (packet->flow.transport == IPPROTO_TCP) {
-        data += PLAIN_L4_OFFSET + sizeof(struct tcphdr);
-        barrier_var(data);
+        l4 += sizeof(struct tcphdr);
+        barrier_var(l4);
     } else {
-        data += PLAIN_L4_OFFSET + sizeof(struct udphdr);
-        barrier_var(data);
+        l4 += sizeof(struct udphdr);
+        barrier_var(l4);
     }
-    if (data + sizeof(inner->start) > end)
+    if (l4 + sizeof(inner->start) > end)
         return false;
-    inner->start = *(struct l4_start *)data;
+    inner->start = *(struct l4_start *)l4;
     return true;
 }
 
@@ -361,11 +396,12 @@ static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *pac
 
     if (restore_inner_checksum(skb, packet, inner, size))
         return SFUNNEL_FAILED;
-    if (packet->options_length && options_behind_carrier(skb, packet->options_length, size))
+    if (packet->options_length &&
+        options_behind_carrier(skb, packet->room_offset, packet->options_length, size))
         return SFUNNEL_FAILED;
     if (bpf_skb_adjust_room(skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
         return SFUNNEL_FAILED;
-    ip = changed_ip(&packet->ip, transport, packet->ip_length - size);
+    ip = changed_ip(&packet->ip, transport, -(__s32)size);
     packet->is_plain = inner->is_plain;
     return write_headers(skb, packet, &ip, NULL, 0, transport, 0);
 }

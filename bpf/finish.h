@@ -36,7 +36,6 @@ static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
 
 static __always_inline int finish(struct __sk_buff *skb, struct packet *packet,
                                   enum sfunnel_outcome outcome) {
-
     count_outcome(packet->direction * SFUNNEL_OUTCOMES + outcome, packet->frame_length);
     if (is_test_run(skb)) {
         skb->cb[SFUNNEL_TRACE_OUTCOME_SLOT] = outcome;

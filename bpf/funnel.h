@@ -12,9 +12,9 @@
 #include "encap.h"
 #include "flows.h"
 #include "hash.h"
-#include "icmp.h"
 #include "mtu.h"
 #include "parse.h"
+#include "report.h"
 #include "segment.h"
 
 static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
@@ -41,12 +41,12 @@ static __noinline int read_checksum_again(struct __sk_buff *skb, struct packet *
 /* A packet is about to get a carrier: GO_ON if nothing is in the way. */
 static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached, __u32 size) {
-    if (!packet->gso_size && packet->ip_length + size > IP_MAX_LENGTH)
-        return SFUNNEL_TOO_BIG;
     if (!is_fresh(cached))
-        cached->mtu = way_mtu(skb, packet->direction);
+        cached->mtu = way_mtu(skb, packet);
     if (exceeds_mtu(skb, packet, cached->mtu, size))
-        return report_too_big(skb, cached->mtu - size);
+        return report_too_big(skb, packet->network_offset, cached->mtu - size);
+    if (!packet->gso_size && packet->ip_length + size > SFUNNEL_LARGEST_PACKET)
+        return SFUNNEL_TOO_BIG;
     if (needs_segmenter(packet, cached)) {
         int outcome = send_to_segmenter(skb, packet, cached);
 
@@ -54,7 +54,7 @@ static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet
             return outcome;
     }
     if (packet->flow.transport == IPPROTO_TCP && packet->tcp_flags & TCP_FLAG_SYN &&
-        (clamp_mss(skb, packet->l4_offset, end_of(packet), mss_limit(cached->mtu, size)) ||
+        (clamp_mss(skb, packet->l4_offset, end_of(packet), mss_limit(packet, cached->mtu, size)) ||
          read_checksum_again(skb, packet)))
         return SFUNNEL_FAILED;
     return GO_ON;
@@ -86,8 +86,8 @@ VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct ca
  * The carrier is off as soon as the pod may see the flow: what is allowed, and under which port.
  * The answer is kept beside the carrier that it was given for.
  */
-VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
-                        const struct inner *inner, struct cached_flow *cached, __u32 generation) {
+VERIFIED_ONCE int admit(const struct packet *packet, const struct inner *inner,
+                        struct cached_flow *cached, __u32 generation) {
     struct carrier carrier = {};
     struct sfunnel_rule *rule;
     bool begins;
@@ -114,7 +114,6 @@ VERIFIED_ONCE int admit(struct __sk_buff *skb, const struct packet *packet,
     cached->other_transport = carrier.transport;
     cached->rule_index = packet->rule_index;
     cached->port = port;
-    cached->mtu = way_mtu(skb, packet->direction);
     set_fresh(cached);
     return GO_ON;
 }
@@ -131,12 +130,12 @@ static __always_inline bool is_admitted(const struct packet *packet, const struc
 
 /* Lowers the MSS in a SYN under a carrier; the inner checksum is then another one. */
 static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet *packet,
-                                           struct inner *inner, __u32 mtu) {
+                                           struct inner *inner) {
     __u32 size = carrier_size(packet->flow.transport), offset = packet->l4_offset + size;
 
     if (inner->flow.transport != IPPROTO_TCP || !(inner->start.tcp.flags & TCP_FLAG_SYN))
         return 0;
-    if (clamp_mss(skb, offset, end_of(packet), mss_limit(mtu, size)))
+    if (clamp_mss(skb, offset, end_of(packet), mss_limit(packet, way_mtu(skb, packet), size)))
         return -1;
     return read_header(skb, offset, &inner->start, sizeof(inner->start));
 }
@@ -167,7 +166,7 @@ VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
     if (!packet || !cached)
         return SFUNNEL_FAILED;
     generation = cached->generation;
-    if (packet->flow.transport == IPPROTO_TCP && !has_carrier_fields(skb, packet))
+    if (packet->flow.transport == IPPROTO_TCP && !is_tcp_carrier(skb, packet))
         return SFUNNEL_NOT_CARRIER;
     outcome = find_inner(skb, packet, cached->other_transport, &inner);
     if (outcome != GO_ON)
@@ -182,12 +181,11 @@ VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
     if (!known)
         return SFUNNEL_FAILED;
     if (!is_admitted(packet, &inner, known, generation)) {
-        outcome = admit(skb, packet, &inner, known, generation);
+        outcome = admit(packet, &inner, known, generation);
         if (outcome != GO_ON)
             return outcome;
     }
-    if (show_port(skb, packet, &inner, known->port) ||
-        clamp_inner_mss(skb, packet, &inner, known->mtu))
+    if (show_port(skb, packet, &inner, known->port) || clamp_inner_mss(skb, packet, &inner))
         return SFUNNEL_FAILED;
     outcome = pop_carrier(skb, packet, &inner);
     return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
@@ -235,7 +233,7 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
     if (!packet || !cached)
         return SFUNNEL_FAILED;
     if (packet->flow.transport == IPPROTO_TCP) {
-        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !has_carrier_fields(skb, packet))
+        if (!(replies & SFUNNEL_REPLY_IN_TCP) || !is_tcp_carrier(skb, packet))
             return SFUNNEL_NO_MATCH;
     } else if (!(replies & SFUNNEL_REPLY_IN_UDP)) {
         return SFUNNEL_NO_MATCH;
@@ -253,7 +251,7 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
         if (outcome != GO_ON)
             return outcome;
     }
-    if (clamp_inner_mss(skb, packet, &inner, way_mtu(skb, packet->direction)))
+    if (clamp_inner_mss(skb, packet, &inner))
         return SFUNNEL_FAILED;
     outcome = pop_carrier(skb, packet, &inner);
     return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;

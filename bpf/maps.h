@@ -112,6 +112,15 @@ struct {
     __type(value, struct sfunnel_counter);
 } flow_counters SEC(".maps");
 
+/* Packets that came out of the segmenter without having been sent there; the return program's only
+   map. */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct sfunnel_counter);
+} segmenter_strays SEC(".maps");
+
 /* Written by user space, which alone can ask for routes. */
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);

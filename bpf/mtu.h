@@ -25,16 +25,21 @@
 #define TCP_OPTION_MSS 2
 #define TCP_OPTION_MSS_LENGTH 4
 
-/* The MTU of a route over this device to an address, where the user has set one. */
-static __noinline __u32 route_mtu(__u32 ifindex, __u32 address) {
-    struct sfunnel_route_key key = {
-        .prefix_length = 32 + 128,
-        .ifindex = ifindex,
-        .destination = {0, 0, bpf_htonl(0xffff), address},
-    };
-    __u32 *mtu = bpf_map_lookup_elem(&route_mtus, &key);
+/* The MTU of a route over this device to the peer of the packet, where the user has set one. */
+static __noinline __u32 route_mtu(const struct packet *packet) {
+    struct sfunnel_route_key key = {.prefix_length = 32 + 128, .ifindex = packet->ifindex};
+    __u32 *mtu;
 
-    return mtu && *mtu ? *mtu : IP_MAX_LENGTH;
+    if (packet->direction == SFUNNEL_EGRESS)
+        __builtin_memcpy(key.destination, packet->flow.daddr, sizeof(key.destination));
+    else
+        __builtin_memcpy(key.destination, packet->flow.saddr, sizeof(key.destination));
+    mtu = bpf_map_lookup_elem(&route_mtus, &key);
+    return mtu && *mtu ? *mtu : SFUNNEL_LARGEST_PACKET;
+}
+
+static __always_inline __u32 smaller(__u32 one, __u32 other) {
+    return one < other ? one : other;
 }
 
 /*
@@ -42,19 +47,19 @@ static __noinline __u32 route_mtu(__u32 ifindex, __u32 address) {
  * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
  * make too large a packet, on 5.12 to 5.16 it is lost behind us.
  */
-__noinline __u32 way_mtu(struct __sk_buff *skb, __u32 direction) {
-    __u32 peer_offset = ETH_HLEN + (direction == SFUNNEL_EGRESS ? offsetof(struct iphdr, daddr)
-                                                                : offsetof(struct iphdr, saddr));
-    __u32 device = 0, route, peer;
+static __noinline __u32 way_mtu(struct __sk_buff *skb, const struct packet *packet) {
+    __u32 device = 0;
 
     if (HAS_LOOP_HELPER)
         bpf_check_mtu(skb, 0, &device, 0, 0);
     if (device == 0)
-        device = IP_MAX_LENGTH;
-    if (read_header(skb, peer_offset, &peer, sizeof(peer)))
-        return device;
-    route = route_mtu(skb->ifindex, peer);
-    return route < device ? route : device;
+        device = SFUNNEL_LARGEST_PACKET;
+    return smaller(smaller(device, SFUNNEL_LARGEST_PACKET), route_mtu(packet));
+}
+
+/* Of IPv6 only the mark of BIG TCP lies there, which segments have none of. */
+static __always_inline __u32 ip_options_length(const struct packet *packet) {
+    return is_ip6(packet) ? 0 : packet->options_length;
 }
 
 /* The length of the packet, or of its segments. */
@@ -69,7 +74,8 @@ static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct 
             return packet->ip_length;
         header_length = tcp_offset >> 4 << 2;
     }
-    return packet->l4_offset - ETH_HLEN + header_length + packet->gso_size;
+    return packet->room_offset - packet->network_offset + ip_options_length(packet) +
+           header_length + packet->gso_size;
 }
 
 /* With a carrier of this size, does it exceed what the way takes? */
@@ -152,11 +158,10 @@ static __always_inline __u32 end_of(const struct packet *packet) {
 }
 
 /* What is left of an MTU for the payload of TCP under a carrier of this size. */
-static __always_inline __u32 mss_limit(__u32 mtu, __u32 carrier_size) {
-    __u32 headers = sizeof(struct iphdr) + sizeof(struct tcphdr) + carrier_size;
+static __always_inline __u32 mss_limit(const struct packet *packet, __u32 mtu, __u32 carrier_size) {
+    __u32 ip_header = is_ip6(packet) ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+    __u32 headers = ip_header + sizeof(struct tcphdr) + carrier_size;
 
-    if (mtu > IP_MAX_LENGTH)
-        mtu = IP_MAX_LENGTH;
     return mtu > headers ? mtu - headers : 1;
 }
 

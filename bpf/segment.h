@@ -15,11 +15,14 @@
 #define SFUNNEL_SEGMENT_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
 #include "cache.h"
+#include "count.h"
 #include "loop.h"
 #include "parse.h"
 
@@ -59,6 +62,29 @@ static __always_inline bool has_segmenter(struct __sk_buff *skb) {
     return !HAS_LOOP_HELPER || bpf_check_mtu(skb, SFUNNEL_SEGMENTER_IFINDEX, &mtu, 0, 0) >= 0;
 }
 
+/*
+ * A device of layer 3 has no use for an Ethernet header, but the segmenter does; the kernel takes
+ * it off again on the way back. Its addresses are zeros: nobody looks at them.
+ */
+static __always_inline int add_ethernet_header(struct __sk_buff *skb) {
+    __u16 protocol = skb->protocol;
+
+    if (bpf_skb_change_head(skb, ETH_HLEN, 0))
+        return -1;
+    return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol),
+                               0);
+}
+
+/*
+ * Behind the segmenter a packet seems to be for another host; a device without Ethernet header
+ * does not ask its address again.
+ */
+static __always_inline void address_to_us(struct __sk_buff *skb, const struct packet *packet) {
+    if (packet->is_returned && packet->traits & SFUNNEL_HOOK_WITHOUT_ETHERNET &&
+        packet->direction == SFUNNEL_INGRESS)
+        bpf_skb_change_type(skb, PACKET_HOST);
+}
+
 /* GO_ON for a small packet that has nobody to follow. */
 VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached) {
@@ -79,17 +105,21 @@ VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet
         skb->cb[SFUNNEL_SEGMENT_IFINDEX_SLOT] = skb->ifindex;
         skb->cb[SFUNNEL_SEGMENT_DIRECTION_SLOT] = packet->direction;
     }
+    if (packet->traits & SFUNNEL_HOOK_WITHOUT_ETHERNET && add_ethernet_header(skb))
+        return SFUNNEL_FAILED;
     bpf_redirect(SFUNNEL_SEGMENTER_IFINDEX, 0);
     return SFUNNEL_SEGMENTED;
 }
 
 /*
- * At the receiving end of the segmenter. It uses no map, so that whoever leaves it behind keeps
- * nothing else alive. What is not ours (the stack's own multicast) has no business there.
+ * At the receiving end of the segmenter. It uses no map but this small one, so that whoever leaves
+ * it behind keeps little else alive. What others send through our devices has no business there.
  */
 static __always_inline int send_back(struct __sk_buff *skb) {
-    if (skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] != SFUNNEL_SEGMENT_SENT)
+    if (skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] != SFUNNEL_SEGMENT_SENT) {
+        count_stray(skb->len);
         return TC_ACT_SHOT;
+    }
     skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] = SFUNNEL_SEGMENT_RETURNED;
     return bpf_redirect(skb->cb[SFUNNEL_SEGMENT_IFINDEX_SLOT],
                         skb->cb[SFUNNEL_SEGMENT_DIRECTION_SLOT] == SFUNNEL_INGRESS ? BPF_F_INGRESS

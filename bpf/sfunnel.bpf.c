@@ -17,8 +17,10 @@
 #include "checksum.h"
 #include "flows.h"
 #include "segment.h"
+#include "vlan.h"
 #include "mtu.h"
 #include "encap.h"
+#include "report.h"
 #include "icmp.h"
 #include "funnel.h"
 #include "count.h"
@@ -49,15 +51,18 @@ static __always_inline __u32 replies_at(const struct sfunnel_control *in_force, 
     return direction == SFUNNEL_INGRESS ? ingress : egress;
 }
 
-static __always_inline bool asks_rules(const struct packet *packet,
+/* The frames of a test run always have an Ethernet header. */
+static __always_inline __u32 traits_of(struct __sk_buff *skb, const struct packet *packet,
                                        const struct sfunnel_control *in_force) {
     struct sfunnel_hook hook = {.ifindex = packet->ifindex, .direction = packet->direction};
     __u32 *traits;
 
     if (!in_force->has_special_hooks)
-        return true;
+        return 0;
     traits = bpf_map_lookup_elem(&special_hooks, &hook);
-    return !traits || !(*traits & SFUNNEL_HOOK_REPLIES_ONLY);
+    if (!traits)
+        return 0;
+    return is_test_run(skb) ? *traits & ~SFUNNEL_HOOK_WITHOUT_ETHERNET : *traits;
 }
 
 /* Asks the rules, and keeps what they say for the packets to come. */
@@ -67,7 +72,7 @@ static __noinline void ask_rules(const struct packet *packet,
     struct sfunnel_rule *rule = NULL;
     __u32 index = 0;
 
-    if (asks_rules(packet, in_force))
+    if (!(packet->traits & SFUNNEL_HOOK_REPLIES_ONLY))
         rule = classify(&packet->flow, list_in_force(packet, in_force->generation), &index);
     cached->generation = in_force->generation;
     cached->rule_index = 0;
@@ -113,18 +118,24 @@ static __always_inline bool is_untouched(int outcome) {
 }
 
 static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
-    int outcome = parse(skb, packet);
     struct sfunnel_control *in_force;
     __u32 zero = 0;
+    int outcome;
 
-    if (outcome != GO_ON)
-        return outcome;
     in_force = bpf_map_lookup_elem(&control, &zero);
     if (!in_force)
-        return SFUNNEL_NO_MATCH;
+        return SFUNNEL_FAILED;
+    packet->traits = traits_of(skb, packet, in_force);
+    packet->network_offset = packet->traits & SFUNNEL_HOOK_WITHOUT_ETHERNET ? 0 : ETH_HLEN;
+    address_to_us(skb, packet);
+    outcome = lift_tag(skb, &packet->tag);
+    if (outcome == GO_ON)
+        outcome = parse(skb, packet);
+    if (outcome != GO_ON)
+        return outcome;
 
-    if (packet->ip.protocol == IPPROTO_ICMP)
-        return translate_error(skb, packet->direction);
+    if (is_icmp(packet))
+        return translate_error(skb, packet->direction, packet->network_offset);
     outcome = judge(skb, packet, in_force);
     if (is_untouched(outcome) &&
         replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
@@ -139,9 +150,13 @@ static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction 
         .gso_size = skb->gso_size,
         .frame_length = skb->len,
     };
+    int outcome;
 
     packet.is_returned = take_back(skb);
-    return finish(skb, &packet, live(skb, &packet));
+    outcome = live(skb, &packet);
+    if (packet.tag.protocol && put_tag_back(skb, &packet.tag))
+        outcome = SFUNNEL_FAILED;
+    return finish(skb, &packet, outcome);
 }
 
 SEC("tc")

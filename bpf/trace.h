@@ -45,6 +45,12 @@ static const char outcome_names[SFUNNEL_OUTCOMES][LONGEST_OUTCOME] = {
     [SFUNNEL_FAILED] = "failed",
 };
 
+/* In two halves: a line takes three numbers. */
+#define trace_address(word, address)                                                               \
+    bpf_printk("sfunnel:   " word " %llx %llx",                                                    \
+               (__u64)bpf_ntohl((address)[0]) << 32 | bpf_ntohl((address)[1]),                     \
+               (__u64)bpf_ntohl((address)[2]) << 32 | bpf_ntohl((address)[3]))
+
 /* The flow is that of the packet as it came; rules are numbered from 1, 0 is none. */
 static __noinline void trace(const struct packet *packet, __u32 outcome) {
     const struct sfunnel_flow *flow = &packet->flow;
@@ -55,9 +61,16 @@ static __noinline void trace(const struct packet *packet, __u32 outcome) {
         bpf_printk("sfunnel: ingress %s rule %u", name, packet->rule_index);
     else
         bpf_printk("sfunnel: egress %s rule %u", name, packet->rule_index);
-    if (flow->transport)
-        bpf_printk("sfunnel:   from %x to %x ports %x", bpf_ntohl(flow->saddr[3]),
-                   bpf_ntohl(flow->daddr[3]), (__u32)flow->sport << 16 | flow->dport);
+    if (!flow->transport)
+        return;
+    if (flow->family == SFUNNEL_IPV6) {
+        trace_address("from", flow->saddr);
+        trace_address("to", flow->daddr);
+        bpf_printk("sfunnel:   ports %x", (__u32)flow->sport << 16 | flow->dport);
+        return;
+    }
+    bpf_printk("sfunnel:   from %x to %x ports %x", bpf_ntohl(flow->saddr[3]),
+               bpf_ntohl(flow->daddr[3]), (__u32)flow->sport << 16 | flow->dport);
 }
 
 #else

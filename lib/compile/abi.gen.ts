@@ -36,6 +36,7 @@ export const Limit = {
   SLOTS: 2,
   GRACE_PLACE: 4,
   DEFAULT_FLOWS: 65536,
+  LARGEST_PACKET: 16000,
   TEXT_CHUNK: 4096,
 } as const;
 
