@@ -133,6 +133,9 @@ static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 li
     (void)rules;
     if (bpf_map_update_elem(&searched_flow, &zero, flow, BPF_ANY))
         return NO_RULE;
+        /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate.
+         */
+#pragma unroll
     for (__u32 index = 0; index < SFUNNEL_MAX_RULES; index++) {
         int answer = try_rule(list, index);
 

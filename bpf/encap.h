@@ -154,11 +154,11 @@ VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, const struct packet *p
                                    __u32 size) {
     long error = 0;
 
-    if (!packet || !ip)
+    if (IS_MISSING(packet) || IS_MISSING(ip))
         return -1;
-    if (header && size == sizeof(header->tcp))
+    if (!IS_MISSING(header) && size == sizeof(header->tcp))
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->tcp, sizeof(header->tcp), 0);
-    else if (header && size == sizeof(header->udp))
+    else if (!IS_MISSING(header) && size == sizeof(header->udp))
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->udp, sizeof(header->udp), 0);
     if (error || write_ip_by_helper(skb, packet->network_offset, is_ip6(packet), ip))
         return -1;
@@ -280,16 +280,8 @@ static __always_inline bool is_tcp_carrier(struct __sk_buff *skb, const struct p
     return has_carrier_fields(&start);
 }
 
-/* What lies under a carrier. */
-struct inner {
-    struct sfunnel_flow flow;
-    struct l4_start start;
-    bool is_plain;
-};
-
 /* Case by case, for constant offsets; false if the bytes lie elsewhere. */
-static __always_inline bool read_plain_inner(struct __sk_buff *skb, const struct packet *packet,
-                                             struct inner *inner) {
+static __always_inline bool read_plain_inner(struct __sk_buff *skb, struct packet *packet) {
     void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
 
     if (!packet->is_plain)
@@ -301,9 +293,9 @@ static __always_inline bool read_plain_inner(struct __sk_buff *skb, const struct
         l4 += sizeof(struct udphdr);
         barrier_var(l4);
     }
-    if (l4 + sizeof(inner->start) > end)
+    if (l4 + sizeof(struct l4_start) > end)
         return false;
-    inner->start = *(struct l4_start *)l4;
+    packet->inner.start = *(struct l4_start *)l4;
     return true;
 }
 
@@ -318,8 +310,9 @@ static __always_inline bool fits_tcp(const struct inner *inner, __u32 length) {
  * Reads the header under the carrier as one of `transport`. Not a carrier if it cannot be one:
  * under a UDP carrier, which has no fixed fields, the fitting lengths are all there is to see.
  */
-static __always_inline int find_inner(struct __sk_buff *skb, const struct packet *packet,
-                                      __u32 transport, struct inner *inner) {
+static __always_inline int find_inner(struct __sk_buff *skb, struct packet *packet,
+                                      __u32 transport) {
+    struct inner *inner = &packet->inner;
     __u32 size = carrier_size(packet->flow.transport);
     __u32 offset = packet->l4_offset + size, length;
     __u32 least = transport == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
@@ -331,7 +324,7 @@ static __always_inline int find_inner(struct __sk_buff *skb, const struct packet
     if (packet->gso_size)
         length = packet->gso_size;
 
-    inner->is_plain = read_plain_inner(skb, packet, inner);
+    inner->is_plain = read_plain_inner(skb, packet);
     if (!inner->is_plain) {
         __builtin_memset(&inner->start, 0, sizeof(inner->start));
         if (transport == IPPROTO_TCP) {
@@ -365,7 +358,8 @@ static __always_inline __u16 checksum_in(const struct l4_start *start, __u8 tran
  * by a sender that does not complete it, is moved by the helper that knows it.
  */
 static __always_inline int restore_inner_checksum(struct __sk_buff *skb, struct packet *packet,
-                                                  const struct inner *inner, __u32 size) {
+                                                  __u32 size) {
+    const struct inner *inner = &packet->inner;
     __u8 transport = inner->flow.transport;
     __u32 addresses = sum_addresses(&packet->flow);
     __u32 pseudo = sum_pseudo(transport, packet->l4_length - size);
@@ -388,13 +382,12 @@ static __always_inline int restore_inner_checksum(struct __sk_buff *skb, struct 
 }
 
 /* Takes the carrier off. GO_ON where all went well. */
-static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *packet,
-                                       const struct inner *inner) {
+static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *packet) {
     __u32 size = carrier_size(packet->flow.transport);
-    __u8 transport = inner->flow.transport;
+    __u8 transport = packet->inner.flow.transport;
     struct ip_middle ip;
 
-    if (restore_inner_checksum(skb, packet, inner, size))
+    if (restore_inner_checksum(skb, packet, size))
         return SFUNNEL_FAILED;
     if (packet->options_length &&
         options_behind_carrier(skb, packet->room_offset, packet->options_length, size))
@@ -402,7 +395,7 @@ static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *pac
     if (bpf_skb_adjust_room(skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
         return SFUNNEL_FAILED;
     ip = changed_ip(&packet->ip, transport, -(__s32)size);
-    packet->is_plain = inner->is_plain;
+    packet->is_plain = packet->inner.is_plain;
     return write_headers(skb, packet, &ip, NULL, 0, transport, 0);
 }
 

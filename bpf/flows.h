@@ -168,7 +168,7 @@ VERIFIED_ONCE int remember_unfunneled(const struct packet *packet, const struct 
     bool goes_on;
     __u16 port;
 
-    if (!packet || !inner || !carrier)
+    if (IS_MISSING(packet) || IS_MISSING(inner) || IS_MISSING(carrier))
         return -1;
     key_of_replies(&key, packet, inner, false);
     known = bpf_map_lookup_elem(&replies, &key);

@@ -65,7 +65,7 @@ VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct ca
     struct carrier carrier = {};
     int outcome;
 
-    if (!packet || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     carrier.sport = cached->carrier_sport;
     carrier.dport = cached->carrier_dport;
@@ -86,14 +86,14 @@ VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct ca
  * The carrier is off as soon as the pod may see the flow: what is allowed, and under which port.
  * The answer is kept beside the carrier that it was given for.
  */
-VERIFIED_ONCE int admit(const struct packet *packet, const struct inner *inner,
-                        struct cached_flow *cached, __u32 generation) {
+VERIFIED_ONCE int admit(const struct packet *packet, struct cached_flow *cached, __u32 generation) {
+    const struct inner *inner = &packet->inner;
     struct carrier carrier = {};
     struct sfunnel_rule *rule;
     bool begins;
     int port;
 
-    if (!packet || !inner || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     carrier.sport = packet->flow.sport;
     carrier.dport = packet->flow.dport;
@@ -119,8 +119,10 @@ VERIFIED_ONCE int admit(const struct packet *packet, const struct inner *inner,
 }
 
 /* Is this the answer for this carrier, this rule, and a flow that goes on? */
-static __always_inline bool is_admitted(const struct packet *packet, const struct inner *inner,
+static __always_inline bool is_admitted(const struct packet *packet,
                                         const struct cached_flow *cached, __u32 generation) {
+    const struct inner *inner = &packet->inner;
+
     return cached->generation == generation && cached->rule_index == packet->rule_index &&
            cached->carrier_sport == packet->flow.sport &&
            cached->carrier_dport == packet->flow.dport &&
@@ -129,8 +131,8 @@ static __always_inline bool is_admitted(const struct packet *packet, const struc
 }
 
 /* Lowers the MSS in a SYN under a carrier; the inner checksum is then another one. */
-static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet *packet,
-                                           struct inner *inner) {
+static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet *packet) {
+    struct inner *inner = &packet->inner;
     __u32 size = carrier_size(packet->flow.transport), offset = packet->l4_offset + size;
 
     if (inner->flow.transport != IPPROTO_TCP || !(inner->start.tcp.flags & TCP_FLAG_SYN))
@@ -141,8 +143,8 @@ static __always_inline int clamp_inner_mss(struct __sk_buff *skb, struct packet 
 }
 
 /* Shows the pod another client port than the client has. */
-static __always_inline int show_port(struct __sk_buff *skb, struct packet *packet,
-                                     struct inner *inner, __u16 port) {
+static __always_inline int show_port(struct __sk_buff *skb, struct packet *packet, __u16 port) {
+    struct inner *inner = &packet->inner;
     __u32 offset = packet->l4_offset + carrier_size(packet->flow.transport);
 
     if (port == inner->flow.sport)
@@ -159,16 +161,15 @@ static __always_inline int show_port(struct __sk_buff *skb, struct packet *packe
 VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
                            struct cached_flow *cached) {
     struct cached_flow *known;
-    struct inner inner = {};
     __u32 generation;
     int outcome;
 
-    if (!packet || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     generation = cached->generation;
     if (packet->flow.transport == IPPROTO_TCP && !is_tcp_carrier(skb, packet))
         return SFUNNEL_NOT_CARRIER;
-    outcome = find_inner(skb, packet, cached->other_transport, &inner);
+    outcome = find_inner(skb, packet, cached->other_transport);
     if (outcome != GO_ON)
         return outcome;
     if (needs_segmenter(packet, cached)) {
@@ -177,17 +178,17 @@ VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
             return outcome;
     }
 
-    known = cached_flow_of(packet, &inner.flow, CACHED_INNER);
+    known = cached_flow_of(packet, &packet->inner.flow, CACHED_INNER);
     if (!known)
         return SFUNNEL_FAILED;
-    if (!is_admitted(packet, &inner, known, generation)) {
-        outcome = admit(packet, &inner, known, generation);
+    if (!is_admitted(packet, known, generation)) {
+        outcome = admit(packet, known, generation);
         if (outcome != GO_ON)
             return outcome;
     }
-    if (show_port(skb, packet, &inner, known->port) || clamp_inner_mss(skb, packet, &inner))
+    if (show_port(skb, packet, known->port) || clamp_inner_mss(skb, packet))
         return SFUNNEL_FAILED;
-    outcome = pop_carrier(skb, packet, &inner);
+    outcome = pop_carrier(skb, packet);
     return outcome == GO_ON ? SFUNNEL_UNFUNNELED : outcome;
 }
 
@@ -199,7 +200,7 @@ VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
     int outcome;
     __u16 port;
 
-    if (!packet || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     reply = find_reply_to_funnel(packet);
     if (!reply)
@@ -227,10 +228,9 @@ VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
 /* Nor this; but it may bring the answer to a flow that left funneled. */
 VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
                                  struct cached_flow *cached, __u32 replies) {
-    struct inner inner;
     int outcome;
 
-    if (!packet || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     if (packet->flow.transport == IPPROTO_TCP) {
         if (!(replies & SFUNNEL_REPLY_IN_TCP) || !is_tcp_carrier(skb, packet))
@@ -240,10 +240,10 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
     }
 
     /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
-    if (find_inner(skb, packet, IPPROTO_UDP, &inner) != GO_ON ||
-        !is_reply_to_unfunnel(packet, &inner.flow)) {
-        if (find_inner(skb, packet, IPPROTO_TCP, &inner) != GO_ON ||
-            !is_reply_to_unfunnel(packet, &inner.flow))
+    if (find_inner(skb, packet, IPPROTO_UDP) != GO_ON ||
+        !is_reply_to_unfunnel(packet, &packet->inner.flow)) {
+        if (find_inner(skb, packet, IPPROTO_TCP) != GO_ON ||
+            !is_reply_to_unfunnel(packet, &packet->inner.flow))
             return SFUNNEL_NO_MATCH;
     }
     if (needs_segmenter(packet, cached)) {
@@ -251,9 +251,9 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
         if (outcome != GO_ON)
             return outcome;
     }
-    if (clamp_inner_mss(skb, packet, &inner))
+    if (clamp_inner_mss(skb, packet))
         return SFUNNEL_FAILED;
-    outcome = pop_carrier(skb, packet, &inner);
+    outcome = pop_carrier(skb, packet);
     return outcome == GO_ON ? SFUNNEL_REPLY_UNFUNNELED : outcome;
 }
 

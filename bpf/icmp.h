@@ -88,7 +88,7 @@ VERIFIED_ONCE bool left_in_carrier(const struct packet *packet, const struct quo
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 
-    if (!packet || !quote)
+    if (IS_MISSING(packet) || IS_MISSING(quote))
         return false;
     key_of_replies(&key, packet, &quote->flow, true);
     key.direction = packet->direction;
@@ -109,7 +109,7 @@ VERIFIED_ONCE bool came_in_carrier(const struct packet *packet, struct quote *qu
     struct sfunnel_reply_key key;
     struct sfunnel_reply *known;
 
-    if (!packet || !quote)
+    if (IS_MISSING(packet) || IS_MISSING(quote))
         return false;
     quote->port = quote->flow.sport;
     key_of_replies(&key, packet, &quote->flow, false);

@@ -21,8 +21,11 @@
  */
 #if HAS_LOOP_HELPER
 #define VERIFIED_ONCE __noinline
+#define IS_MISSING(pointer) (!(pointer))
 #else
 #define VERIFIED_ONCE static __noinline
+/* Without CAP_PERFMON the verifier takes no comparison of a pointer to the stack. */
+#define IS_MISSING(pointer) 0
 #endif
 
 #endif

@@ -30,10 +30,15 @@ static __noinline __u32 route_mtu(const struct packet *packet) {
     struct sfunnel_route_key key = {.prefix_length = 32 + 128, .ifindex = packet->ifindex};
     __u32 *mtu;
 
-    if (packet->direction == SFUNNEL_EGRESS)
-        __builtin_memcpy(key.destination, packet->flow.daddr, sizeof(key.destination));
-    else
-        __builtin_memcpy(key.destination, packet->flow.saddr, sizeof(key.destination));
+    /* Both are read, or the verifier would meet a pointer whose offset depends on a variable. */
+#pragma unroll
+    for (int word = 0; word < 4; word++) {
+        __u32 source = packet->flow.saddr[word], destination = packet->flow.daddr[word];
+
+        barrier_var(source);
+        barrier_var(destination);
+        key.destination[word] = packet->direction == SFUNNEL_EGRESS ? destination : source;
+    }
     mtu = bpf_map_lookup_elem(&route_mtus, &key);
     return mtu && *mtu ? *mtu : SFUNNEL_LARGEST_PACKET;
 }

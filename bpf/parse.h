@@ -50,6 +50,34 @@ struct lifted_tag {
     __u16 tci;
 };
 
+/* The first bytes of an L4 header, as far as they matter here. */
+struct l4_start {
+    __u16 source;
+    __u16 dest;
+    union {
+        struct {
+            __u16 length;
+            __u16 checksum;
+        } udp;
+        struct {
+            __u32 seq;
+            __u32 ack;
+            __u8 offset; /* in words, in the upper half */
+            __u8 flags;
+            __u16 window;
+            __u16 checksum;
+            __u16 urgent;
+        } tcp;
+    };
+};
+
+/* What lies under a carrier. */
+struct inner {
+    struct sfunnel_flow flow;
+    struct l4_start start;
+    bool is_plain;
+};
+
 struct packet {
     __u32 ifindex;
     __u32 direction;
@@ -74,7 +102,20 @@ struct packet {
     bool is_in_buffer; /* all of L4, when its checksum was completed */
     bool is_returned;  /* a segment that has come back from the segmenter */
     struct sfunnel_flow flow;
+    struct inner inner; /* nothing before find_inner */
 };
+
+/*
+ * The packet that a CPU works on. Not on the stack, of which there are 512 bytes for all functions
+ * that are under way together. A program is never interrupted by another packet of its CPU: the
+ * hooks run with soft interrupts off.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct packet);
+} packets SEC(".maps");
 
 static __always_inline bool is_ip6(const struct packet *packet) {
     return packet->flow.family == SFUNNEL_IPV6;
@@ -108,27 +149,6 @@ static __always_inline void *plain_l4(struct __sk_buff *skb, const struct packet
 static __always_inline int read_header(struct __sk_buff *skb, __u32 offset, void *to, __u32 size) {
     return bpf_skb_load_bytes(skb, offset, to, size);
 }
-
-/* The first bytes of an L4 header, as far as they matter here. */
-struct l4_start {
-    __u16 source;
-    __u16 dest;
-    union {
-        struct {
-            __u16 length;
-            __u16 checksum;
-        } udp;
-        struct {
-            __u32 seq;
-            __u32 ack;
-            __u8 offset; /* in words, in the upper half */
-            __u8 flags;
-            __u16 window;
-            __u16 checksum;
-            __u16 urgent;
-        } tcp;
-    };
-};
 
 /* Where a TCP header says how long it is. */
 #define TCP_OFFSET_BYTE 12

@@ -88,7 +88,7 @@ static __always_inline void address_to_us(struct __sk_buff *skb, const struct pa
 /* GO_ON for a small packet that has nobody to follow. */
 VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached) {
-    if (!packet || !cached)
+    if (IS_MISSING(packet) || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     /* One that comes back unsegmented would go round for ever. */
     if (packet->is_returned)

@@ -144,19 +144,23 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
 }
 
 static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction direction) {
-    struct packet packet = {
-        .ifindex = skb->ifindex,
-        .direction = direction,
-        .gso_size = skb->gso_size,
-        .frame_length = skb->len,
-    };
+    __u32 zero = 0;
+    struct packet *packet = bpf_map_lookup_elem(&packets, &zero);
     int outcome;
 
-    packet.is_returned = take_back(skb);
-    outcome = live(skb, &packet);
-    if (packet.tag.protocol && put_tag_back(skb, &packet.tag))
+    /* Never, but the verifier does not know. */
+    if (!packet)
+        return TC_ACT_UNSPEC;
+    __builtin_memset(packet, 0, offsetof(struct packet, inner));
+    packet->ifindex = skb->ifindex;
+    packet->direction = direction;
+    packet->gso_size = skb->gso_size;
+    packet->frame_length = skb->len;
+    packet->is_returned = take_back(skb);
+    outcome = live(skb, packet);
+    if (packet->tag.protocol && put_tag_back(skb, &packet->tag))
         outcome = SFUNNEL_FAILED;
-    return finish(skb, &packet, outcome);
+    return finish(skb, packet, outcome);
 }
 
 SEC("tc")

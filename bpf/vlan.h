@@ -38,12 +38,10 @@ static __always_inline bool is_ip_protocol(__u16 protocol) {
     return protocol == bpf_htons(ETH_P_IP) || protocol == bpf_htons(ETH_P_IPV6);
 }
 
-/* GO_ON if no tag lies in the frame any more. More than two tags are beyond us. */
-static __noinline int lift_tag(struct __sk_buff *skb, struct lifted_tag *lifted) {
+/* More than two tags are beyond us. */
+static __noinline int lift_outermost(struct __sk_buff *skb, struct lifted_tag *lifted) {
     struct tag_in_frame tag;
 
-    if (!is_vlan(skb->protocol))
-        return GO_ON;
     if (read_header(skb, ETH_HLEN, &tag, sizeof(tag)))
         return SFUNNEL_MALFORMED;
     if (skb->vlan_present) {
@@ -62,6 +60,11 @@ static __noinline int lift_tag(struct __sk_buff *skb, struct lifted_tag *lifted)
         return SFUNNEL_NOT_IP;
     }
     return bpf_skb_vlan_pop(skb) ? SFUNNEL_FAILED : GO_ON;
+}
+
+/* GO_ON if no tag lies in the frame any more. */
+static __always_inline int lift_tag(struct __sk_buff *skb, struct lifted_tag *lifted) {
+    return is_vlan(skb->protocol) ? lift_outermost(skb, lifted) : GO_ON;
 }
 
 /* A test run shows the frame alone, so a tag beside it goes back into it. */
