@@ -90,7 +90,7 @@ static __always_inline bool is_same_key(const struct cached_key *key, const flow
  * The place for this flow, emptied if it held another one or an answer of older rules: then its
  * generation differs from the one asked for.
  */
-static __noinline struct cached_flow *
+static __always_inline struct cached_flow *
 cached_flow_of(const struct packet *packet, const struct sfunnel_flow *of, enum cached_role role) {
     const flow_word *flow = (const flow_word *)of;
     __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->ifindex;
