@@ -97,9 +97,16 @@ enum port_field {
 __noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transport,
                             enum port_field field, __u32 from_and_to) {
     __u16 from = bpf_htons(from_and_to >> 16), to = bpf_htons(from_and_to & 0xffff);
-    __u64 flags = sizeof(to) | (transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0);
+    __u32 place = l4_offset + checksum_place(transport);
+    __u16 checksum;
 
-    if (bpf_l4_csum_replace(skb, l4_offset + checksum_place(transport), from, to, flags))
+    if (bpf_skb_load_bytes(skb, place, &checksum, sizeof(checksum)))
+        return -1;
+    /* No checksum makes up for the change, so CHECKSUM_COMPLETE has to follow it. */
+    if (transport == IPPROTO_UDP && checksum == 0)
+        return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), BPF_F_RECOMPUTE_CSUM);
+    if (bpf_l4_csum_replace(skb, place, from, to,
+                            sizeof(to) | (transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0)))
         return -1;
     return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), 0);
 }

@@ -230,6 +230,10 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
     __u32 sum;
     long error;
 
+    /* What lies before the room is moved within the linear part, without a look whether it is
+     * there. */
+    if (!packet->is_plain && bpf_skb_pull_data(skb, packet->l4_offset))
+        return SFUNNEL_FAILED;
     if (settle_inner_checksum(skb, packet, &sum))
         return SFUNNEL_FAILED;
     error = make_room(skb, packet, size);

@@ -296,7 +296,8 @@ static __noinline int funnel_error(struct __sk_buff *skb, struct error_report *r
         return SFUNNEL_FAILED;
     if (quote->port != quote->flow.sport && show_quoted_port(skb, quote))
         return SFUNNEL_FAILED;
-    if (bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0) ||
+    if (bpf_skb_pull_data(skb, report->packet.l4_offset) ||
+        bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0) ||
         write_quoted_carrier(skb, quote, size) ||
         finish_error(skb, report, quote->carrier.transport, size))
         return SFUNNEL_FAILED;

@@ -75,16 +75,6 @@ static __always_inline int add_ethernet_header(struct __sk_buff *skb) {
                                0);
 }
 
-/*
- * Behind the segmenter a packet seems to be for another host; a device without Ethernet header
- * does not ask its address again.
- */
-static __always_inline void address_to_us(struct __sk_buff *skb, const struct packet *packet) {
-    if (packet->is_returned && packet->traits & SFUNNEL_HOOK_WITHOUT_ETHERNET &&
-        packet->direction == SFUNNEL_INGRESS)
-        bpf_skb_change_type(skb, PACKET_HOST);
-}
-
 /* GO_ON for a small packet that has nobody to follow. */
 VERIFIED_ONCE int send_to_segmenter(struct __sk_buff *skb, struct packet *packet,
                                     struct cached_flow *cached) {
@@ -121,6 +111,9 @@ static __always_inline int send_back(struct __sk_buff *skb) {
         return TC_ACT_SHOT;
     }
     skb->cb[SFUNNEL_SEGMENT_STATE_SLOT] = SFUNNEL_SEGMENT_RETURNED;
+    /* To the receiving end it was for another host; lo, and devices without Ethernet header, do not
+       ask its address again. */
+    bpf_skb_change_type(skb, PACKET_HOST);
     return bpf_redirect(skb->cb[SFUNNEL_SEGMENT_IFINDEX_SLOT],
                         skb->cb[SFUNNEL_SEGMENT_DIRECTION_SLOT] == SFUNNEL_INGRESS ? BPF_F_INGRESS
                                                                                    : 0);

@@ -125,9 +125,11 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
     in_force = bpf_map_lookup_elem(&control, &zero);
     if (!in_force)
         return SFUNNEL_FAILED;
+    /* A sender's own copy of a multicast: it has no Ethernet header, and he wants it as it is. */
+    if (skb->pkt_type == PACKET_LOOPBACK)
+        return SFUNNEL_NO_MATCH;
     packet->traits = traits_of(skb, packet, in_force);
     packet->network_offset = packet->traits & SFUNNEL_HOOK_WITHOUT_ETHERNET ? 0 : ETH_HLEN;
-    address_to_us(skb, packet);
     outcome = lift_tag(skb, &packet->tag);
     if (outcome == GO_ON)
         outcome = parse(skb, packet);
