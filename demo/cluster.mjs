@@ -2,15 +2,48 @@
 // veth pairs with the kernel's default offloads. The node routes and has kube-proxy's rules.
 import { all, Host, run } from "./host.mjs";
 import { kubeProxyRules } from "./kube-proxy.mjs";
-import { BACKENDS, CLIENTS, NODE, SERVICE } from "./service.mjs";
+
+/**
+ * What differs between the families: the node's command for its rules, settings (of the kernel, set
+ * before there is a device, which copies them) and what is said with an address.
+ */
+const TOOLS = {
+  ipv4: {
+    iptables: "iptables",
+    onNode: `cd /proc/sys/net/ipv4
+       echo 1 > ip_forward
+       for scope in all default; do echo 0 > conf/$scope/rp_filter; done`,
+    flags: "",
+  },
+  ipv6: {
+    iptables: "ip6tables",
+    // Nobody else has these addresses, or those of the links: else the first seconds go into asking
+    // (RFC 4862, 5.4).
+    onNode: `cd /proc/sys/net/ipv6/conf
+       for scope in all default; do echo 1 > $scope/forwarding; echo 0 > $scope/accept_dad; done`,
+    flags: " nodad",
+  },
+};
 
 export class Cluster {
   #hosts = [];
+  #scene;
   #signal;
+  #tools;
 
-  /** When the signal fires, whatever is under way here fails; `close` is still to be called. */
-  constructor(signal) {
+  /**
+   * Of this scene (service.mjs). When the signal fires, whatever is under way here fails; `close` is
+   * still to be called.
+   */
+  constructor(scene, signal) {
+    this.#scene = scene;
     this.#signal = signal;
+    this.#tools = TOOLS[scene.family];
+  }
+
+  /** The command that the node's rules are for. */
+  get iptables() {
+    return this.#tools.iptables;
   }
 
   /** Makes the namespaces and starts the programs in them. */
@@ -20,13 +53,15 @@ export class Cluster {
       return host;
     };
     this.node = add(Host.router("the node", this.#signal));
-    this.clients = CLIENTS.map((client) => ({
+    const { clients, backends, family } = this.#scene;
+    const program = (name, ...words) => add(Host.program(name, this.#signal, ...words, family));
+    this.clients = clients.map((client) => ({
       ...client,
-      host: add(Host.program(client.name, this.#signal, "client.mjs")),
+      host: program(client.name, "client.mjs"),
     }));
-    this.backends = BACKENDS.map((backend) => ({
+    this.backends = backends.map((backend) => ({
       ...backend,
-      host: add(Host.program(backend.name, this.#signal, "backend.mjs", backend.name)),
+      host: program(backend.name, "backend.mjs", backend.name),
     }));
     // Whoever prints has its namespace.
     await all(this.#hosts.map((host) => host.line()));
@@ -36,15 +71,12 @@ export class Cluster {
   async connect() {
     // A new namespace takes some of the host's settings over: what matters is set before the
     // devices come, which copy it from "default".
-    await this.node.run("sh", [
-      "-c",
-      `cd /proc/sys/net/ipv4
-       echo 1 > ip_forward
-       for scope in all default; do echo 0 > conf/$scope/rp_filter; done`,
-    ]);
+    const { node } = this.#scene;
+    const { onNode, flags } = this.#tools;
+    await this.node.run("sh", ["-c", onNode]);
     const links = [
-      ...this.clients.map((client) => ({ ...client, gateway: NODE.clientSide })),
-      ...this.backends.map((backend) => ({ ...backend, gateway: NODE.backendSide })),
+      ...this.clients.map((client) => ({ ...client, gateway: node.clientSide })),
+      ...this.backends.map((backend) => ({ ...backend, gateway: node.backendSide })),
     ];
     await this.#ip(
       run,
@@ -56,17 +88,17 @@ export class Cluster {
     await this.#ip(
       this.#in(this.node),
       links.flatMap(({ nodeDevice, gateway, address }) => [
-        `address add ${gateway} peer ${address} dev ${nodeDevice}`,
         `link set ${nodeDevice} up`,
+        `address add ${gateway} peer ${address} dev ${nodeDevice}${flags}`,
       ]),
     );
     await all(
       links.map(({ host, gateway, address }) =>
         this.#ip(this.#in(host), [
           "link set lo up",
-          `address add ${address} peer ${gateway} dev eth0`,
           "link set eth0 up",
-          `route add default via ${gateway}`,
+          `address add ${address} peer ${gateway} dev eth0${flags}`,
+          `route add default via ${gateway} dev eth0 onlink`,
         ]),
       ),
     );
@@ -74,17 +106,25 @@ export class Cluster {
 
   /** Gives the node the rules of kube-proxy. */
   async balance() {
-    await this.node.run("iptables-restore", ["--wait"], kubeProxyRules(SERVICE, BACKENDS));
+    const { service, backends } = this.#scene;
+    const rules = kubeProxyRules(service, backends);
+    await this.node.run(`${this.#tools.iptables}-restore`, ["--wait"], rules);
   }
 
   /** The node's rules, as iptables-save shows them. */
   rules() {
-    return this.node.run("iptables-save", []);
+    return this.node.run(`${this.#tools.iptables}-save`, []);
+  }
+
+  /** Shows an address instead of a client's own. */
+  async hide({ address }, behind) {
+    const nat = ["--wait", "-t", "nat", "-I", "POSTROUTING", "-s", address];
+    await this.node.run(this.#tools.iptables, [...nat, "-j", "SNAT", "--to-source", behind]);
   }
 
   /** Makes the node forget which backend served whom: its connections and its lists of clients. */
   async forget() {
-    await this.node.run("conntrack", ["--flush"]);
+    await this.node.run("conntrack", ["--flush", "--family", this.#scene.family]);
     // xt_recent empties a list when it is told "/".
     await this.node.run("sh", [
       "-c",

@@ -1,7 +1,12 @@
-// The iptables rules that kube-proxy writes for a service with `sessionAffinity: ClientIP`, in
+// The iptables rules (or ip6tables, by the addresses) that kube-proxy writes for a service with `sessionAffinity: ClientIP`, in
 // its iptables mode and without a cluster CIDR (with one, it would put its own address in place
 // of the client's on the way to a cluster IP). Chains carry the names that kube-proxy gives them.
 import { createHash } from "node:crypto";
+
+/** Address and port, as Kubernetes and iptables write them. */
+function endpointOf(address, port) {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
@@ -31,7 +36,7 @@ function portRules(service, { name, transport, port }, backends) {
   const comment = (text) => `-m comment --comment "${text}"`;
   const chain = serviceChain(portName, transport);
   const endpoints = backends.map(({ address }) => {
-    const endpoint = `${address}:${port}`;
+    const endpoint = endpointOf(address, port);
     return { address, endpoint, chain: endpointChain(portName, transport, endpoint) };
   });
   const to = ({ endpoint }) => `-A ${chain} ${comment(`${portName} -> ${endpoint}`)}`;
@@ -61,7 +66,7 @@ function portRules(service, { name, transport, port }, backends) {
   };
 }
 
-/** All of it, for iptables-restore. */
+/** All of it, for iptables-restore or ip6tables-restore. */
 export function kubeProxyRules(service, backends) {
   const ports = service.ports.map((port) => portRules(service, port, backends));
   return `${[

@@ -1,5 +1,5 @@
 // What the answers say: who served whom, and did every backend see the client's own address?
-import { SERVICE } from "./service.mjs";
+import { PORTS } from "./service.mjs";
 
 const unique = (values) => [...new Set(values)];
 
@@ -24,7 +24,7 @@ export function judge({ name, address, answers }) {
 export const TITLES = [
   "client",
   "address",
-  ...SERVICE.ports.map(({ title }) => title),
+  ...PORTS.map(({ title }) => title),
   "one backend?",
   "address kept?",
 ];
@@ -44,7 +44,7 @@ export function row(client) {
   return [
     client.name,
     client.address,
-    ...SERVICE.ports.map(({ title }) =>
+    ...PORTS.map(({ title }) =>
       unique(
         client.answers
           .filter((answer) => answer.title === title)

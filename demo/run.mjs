@@ -4,7 +4,7 @@ import { styleText } from "node:util";
 import { Funnel } from "sfunnel";
 import { Cluster } from "./cluster.mjs";
 import { judge, row, TITLES } from "./result.mjs";
-import { BACKENDS, CLIENTS, RULES, SERVICE } from "./service.mjs";
+import { scene } from "./service.mjs";
 import { table } from "./table.mjs";
 
 const ROUNDS = 3;
@@ -17,8 +17,8 @@ const paint = (format, text) => (coloured ? styleText(format, text) : text);
 function paintCell(text) {
   if (text === "yes") return paint("green", text);
   if (text.startsWith("no")) return paint("red", text);
-  const backend = BACKENDS.findIndex(({ name }) => name === text);
-  return backend < 0 ? text : paint(BACKEND_COLOURS[backend], text);
+  const [, backend] = /^backend (\d)$/.exec(text) ?? [];
+  return backend === undefined ? text : paint(BACKEND_COLOURS[backend - 1], text);
 }
 
 const started = performance.now();
@@ -33,19 +33,19 @@ function heading(text) {
 
 /** "10.0.0.1 - 8" */
 function range(hosts) {
-  return `${hosts[0].address} - ${hosts.at(-1).address.split(".").at(-1)}`;
+  return `${hosts[0].address} - ${hosts.at(-1).address.split(/[.:]/).at(-1)}`;
 }
 
-function introduce() {
+function introduce({ clients, backends, service }) {
   heading("sfunnel: all flows of a client on one backend");
   console.log(`
 Kubernetes can keep a client on one backend (sessionAffinity: ClientIP), but it does so for
 each port of a service apart. This is a service with three ports, in network namespaces:
 `);
   const columns = [
-    [`${CLIENTS.length} clients`, range(CLIENTS)],
-    [`service ${SERVICE.address}`, "a node with kube-proxy's rules"],
-    [`${BACKENDS.length} backends`, range(BACKENDS)],
+    [`${clients.length} clients`, range(clients)],
+    [`service ${service.address}`, "a node with kube-proxy's rules"],
+    [`${backends.length} backends`, range(backends)],
   ];
   for (const [line, arrow] of ["     ", " --> "].entries()) {
     const cells = columns.map((column) =>
@@ -60,12 +60,12 @@ from which it was asked.
 }
 
 /** Puts sfunnel on both sides. Gives what counts the packets and takes it off again. */
-async function funnel(cluster, fault) {
+async function funnel(cluster, { client, backend }, fault) {
   const funnels = [];
   try {
-    const backendRules = fault === "no-unfunnel-udp" ? RULES.backend.slice(0, 1) : RULES.backend;
+    const backendRules = fault === "no-unfunnel-udp" ? backend.slice(0, 1) : backend;
     for (const [hosts, rules] of [
-      [cluster.clients, { egress: RULES.client.join("\n") }],
+      [cluster.clients, { egress: client.join("\n") }],
       [cluster.backends, { ingress: backendRules.join("\n") }],
     ]) {
       const loaded = await Funnel.load(rules);
@@ -117,13 +117,6 @@ function report(results, how) {
   return { split, sound: failed === 0 && strange === 0 };
 }
 
-/** Another address instead of a client's own, on the node. */
-async function hideClient(cluster) {
-  const { address } = CLIENTS[2];
-  const nat = ["--wait", "-t", "nat", "-I", "POSTROUTING", "-s", address];
-  await cluster.node.run("iptables", [...nat, "-j", "SNAT", "--to-source", "10.9.9.9"]);
-}
-
 /**
  * Shows both steps. Resolves to true if they came out as they must: clients split without
  * sfunnel, none with it, and no answer or address lost. Gives everything back in any case, also
@@ -133,23 +126,27 @@ async function hideClient(cluster) {
  * out of step 2, "no-unfunnel-udp" leaves a rule out on the backends, "always-funnels" puts it
  * into step 1, "source-nat" hides a client's address in step 2.
  */
-export async function runDemo({ signal, fault, showRules = false }) {
+export async function runDemo({ signal, fault, family = "ipv4", showRules = false }) {
   signal.throwIfAborted();
   setMaxListeners(0, signal); // Every command under way listens.
-  const cluster = new Cluster(signal);
+  const all = scene(family);
+  const { clients, backends, service, rules, strange } = all;
+  const cluster = new Cluster(all, signal);
   const stop = () => cluster.close();
   signal.addEventListener("abort", stop);
   let funnels;
   try {
-    introduce();
-    progress(`making ${CLIENTS.length + BACKENDS.length + 1} network namespaces`);
+    introduce(all);
+    progress(`making ${clients.length + backends.length + 1} network namespaces`);
     await cluster.start();
     progress("joining them to the node");
     await cluster.connect();
-    progress(`writing kube-proxy's iptables rules for ${SERVICE.address}, affinity by client`);
+    progress(
+      `writing kube-proxy's ${cluster.iptables} rules for ${service.address}, affinity by client`,
+    );
     await cluster.balance();
     if (showRules) console.log(`\n${await cluster.rules()}`);
-    if (fault === "always-funnels") funnels = await funnel(cluster);
+    if (fault === "always-funnels") funnels = await funnel(cluster, rules);
 
     heading("Step 1: without sfunnel");
     progress(`every client asks each of the three ports ${ROUNDS} times`);
@@ -158,14 +155,14 @@ export async function runDemo({ signal, fault, showRules = false }) {
     heading("Step 2: with sfunnel");
     progress("the node forgets which backend served whom");
     await cluster.forget();
-    if (fault === "source-nat") await hideClient(cluster);
+    if (fault === "source-nat") await cluster.hide(clients[2], strange);
     if (fault !== "no-funnels") {
       progress("attaching sfunnel to every client and every backend");
-      funnels ??= await funnel(cluster, fault);
+      funnels ??= await funnel(cluster, rules, fault);
     }
     console.log(`
-  on clients, out   ${RULES.client.join("\n                    ")}
-  on backends, in   ${RULES.backend.join("\n                    ")}
+  on clients, out   ${rules.client.join("\n                    ")}
+  on backends, in   ${rules.backend.join("\n                    ")}
 `);
     progress(`every client asks each of the three ports ${ROUNDS} times`);
     const withIt = report(await askAll(cluster), "With sfunnel");

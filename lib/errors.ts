@@ -7,7 +7,7 @@
 export type ErrorCode =
   /** A ruleset does not parse, or a rule in it cannot mean anything. */
   | "SFUNNEL_RULE"
-  /** A valid rule asks for something that this version does not do yet. */
+  /** A valid rule, or the kind of an interface, asks for something that this version does not do. */
   | "SFUNNEL_NOT_SUPPORTED"
   /** An option is misspelt, of the wrong type, or out of its range. */
   | "SFUNNEL_OPTION"

@@ -131,6 +131,14 @@ Napi::Value tcxRevision(const Napi::CallbackInfo &info) {
     });
 }
 
+Napi::Value lost(const Napi::CallbackInfo &info) {
+    Args args(info);
+    std::string netns = args.string(0, "netns");
+    int ifindex = args.ifindex(1);
+    return run<Lost>(info.Env(),
+                     [=] { return inNetns<Lost>(netns, [=] { return lostAt(ifindex); }); });
+}
+
 Napi::Value qdiscOf(const Napi::CallbackInfo &info) {
     Args args(info);
     std::string netns = args.string(0, "netns");
@@ -248,6 +256,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("netnsInode", Napi::Function::New<netnsInode>(env, "netnsInode"));
     exports.Set("tcxPrograms", Napi::Function::New<tcxPrograms>(env, "tcxPrograms"));
     exports.Set("tcxRevision", Napi::Function::New<tcxRevision>(env, "tcxRevision"));
+    exports.Set("lost", Napi::Function::New<lost>(env, "lost"));
     exports.Set("qdisc", Napi::Function::New<qdiscOf>(env, "qdisc"));
     exports.Set("program", Napi::Function::New<program>(env, "program"));
     exports.Set("lookup", Napi::Function::New<lookup>(env, "lookup"));

@@ -35,6 +35,10 @@ Napi::Value toJs(Napi::Env env, std::vector<Device> &&devices) {
     return array;
 }
 
+Napi::Value toJs(Napi::Env env, Lost &&lost) {
+    return Napi::Number::New(env, static_cast<double>(lost.packets));
+}
+
 Napi::Value toJs(Napi::Env env, Qdisc &&qdisc) {
     Napi::Object object = Napi::Object::New(env);
     Napi::Array filters = Napi::Array::New(env);

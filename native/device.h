@@ -11,6 +11,7 @@ namespace sfunnel {
 
 Napi::Value toJs(Napi::Env env, Device &&device);
 Napi::Value toJs(Napi::Env env, std::vector<Device> &&devices);
+Napi::Value toJs(Napi::Env env, Lost &&lost);
 Napi::Value toJs(Napi::Env env, Qdisc &&qdisc);
 
 } // namespace sfunnel

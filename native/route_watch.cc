@@ -183,20 +183,9 @@ class RouteWatchObject final : public Napi::ObjectWrap<RouteWatchObject> {
 };
 
 Result<Fd> openListener() {
-    Fd listening(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
-    if (!listening.valid()) {
-        return lastError(step);
-    }
-    sockaddr_nl groups = {};
-    groups.nl_family = AF_NETLINK;
-    for (int group : {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
-                      RTNLGRP_NEXTHOP}) {
-        groups.nl_groups |= 1U << (group - 1);
-    }
-    if (bind(listening.get(), reinterpret_cast<sockaddr *>(&groups), sizeof(groups)) != 0) {
-        return lastError(step);
-    }
-    return listening;
+    return listenTo({RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR,
+                     RTNLGRP_NEXTHOP},
+                    step);
 }
 
 } // namespace

@@ -1,9 +1,12 @@
 #include "rtnetlink.h"
 
 #include <arpa/inet.h>
+#include <linux/if_link.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
+
+#include <cstddef>
 
 #include "netlink.h"
 
@@ -13,6 +16,17 @@ namespace {
 std::optional<Device> readDevice(const ifinfomsg &info, const Attributes &attributes) {
     return Device{info.ifi_index, attributes.string(IFLA_IFNAME), attributes.uint32(IFLA_MTU),
                   info.ifi_type};
+}
+
+std::optional<Lost> readLost(const ifinfomsg &, const Attributes &attributes) {
+    constexpr size_t word = sizeof(uint32_t);
+    constexpr size_t first = offsetof(rtnl_link_stats64, tx_dropped) / word;
+    uint32_t words[] = {attributes.word(IFLA_STATS64, first),
+                        attributes.word(IFLA_STATS64, first + 1)};
+    Lost lost = {};
+    static_assert(sizeof(lost.packets) == sizeof(words));
+    std::memcpy(&lost.packets, words, sizeof(words));
+    return lost;
 }
 
 struct QdiscEntry {
@@ -80,6 +94,16 @@ Result<Device> findDevice(const std::string &name) {
 Result<std::vector<Device>> listDevices() {
     return ask<Device, ifinfomsg>(Request<ifinfomsg>(RTM_GETLINK, NLM_F_DUMP), "list devices",
                                   readDevice);
+}
+
+Result<Lost> lostAt(int ifindex) {
+    Request<ifinfomsg> request(RTM_GETLINK, 0);
+    request.fixed.ifi_index = ifindex;
+    auto devices = ask<Lost, ifinfomsg>(request, "count packets", readLost);
+    if (failed(devices)) {
+        return std::move(failure(devices));
+    }
+    return value(devices).front();
 }
 
 Result<std::string> qdiscKind(int ifindex) {

@@ -44,6 +44,14 @@ struct Qdisc {
 Result<Device> findDevice(const std::string &name);
 Result<std::vector<Device>> listDevices();
 
+/* Packets that a device was given to send, and that were lost there. */
+struct Lost {
+    uint64_t packets;
+};
+
+/* Since the device was made. Fails with ENODEV where there is no such device. */
+Result<Lost> lostAt(int ifindex);
+
 /* The qdisc at ffff: alone. Fails with ENODEV where there is no such device. */
 Result<std::string> qdiscKind(int ifindex);
 /* The qdisc with all its filters in both directions. */

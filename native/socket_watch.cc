@@ -34,6 +34,22 @@ int millisecondsUntil(Clock::time_point when) {
 
 } // namespace
 
+Result<Fd> listenTo(std::initializer_list<int> groups, const char *step) {
+    Fd listening(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+    if (!listening.valid()) {
+        return lastError(step);
+    }
+    sockaddr_nl address = {};
+    address.nl_family = AF_NETLINK;
+    for (int group : groups) {
+        address.nl_groups |= 1U << (group - 1);
+    }
+    if (bind(listening.get(), reinterpret_cast<sockaddr *>(&address), sizeof(address)) != 0) {
+        return lastError(step);
+    }
+    return listening;
+}
+
 Result<Done> SocketWatch::start(Napi::Env env, Napi::Function callback) {
     stop_ = Fd(eventfd(0, EFD_CLOEXEC));
     if (!stop_.valid()) {

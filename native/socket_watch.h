@@ -5,6 +5,7 @@
 #include <napi.h>
 
 #include <chrono>
+#include <initializer_list>
 #include <thread>
 
 #include "fd.h"
@@ -12,6 +13,12 @@
 #include "result.h"
 
 namespace sfunnel {
+
+/*
+ * A socket that hears what the kernel says to these groups (RTNLGRP_*) from now on, in the
+ * namespace of the calling thread.
+ */
+Result<Fd> listenTo(std::initializer_list<int> groups, const char *step);
 
 class SocketWatch {
   public:
@@ -21,7 +28,7 @@ class SocketWatch {
     /*
      * The socket hears from when it was bound. What comes within `delay` of the first message that
      * matters is told with it, in one call; it also gives the kernel time to finish what it
-     * announces (routes go after the link's message).
+     * announces (routes go after the link's message). Of 0 it tells at once.
      */
     SocketWatch(Fd socket, Matters matters, std::chrono::milliseconds delay, const char *step)
         : socket_(std::move(socket)), matters_(std::move(matters)), delay_(delay), step_(step) {}

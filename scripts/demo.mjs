@@ -7,12 +7,13 @@ import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { setup } from "./setup.mjs";
 
-const HELP = `usage: npm run demo [-- --show-rules]
+const HELP = `usage: npm run demo [-- [--ipv6] [--show-rules]]
 
 Builds a small cluster out of network namespaces: 8 clients, a node with the iptables rules that
 kube-proxy writes for a service with sessionAffinity: ClientIP, and 3 backends. Shows in a table
 which backend served each client on each port of the service, without sfunnel and with it.
 
+  --ipv6        all of it on IPv6, with ip6tables
   --show-rules  print the node's rules as well, as iptables-save shows them
   --help        print this
 
@@ -24,7 +25,11 @@ after Ctrl-C.`;
 function readArguments() {
   try {
     return parseArgs({
-      options: { "show-rules": { type: "boolean" }, help: { type: "boolean", short: "h" } },
+      options: {
+        ipv6: { type: "boolean" },
+        "show-rules": { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
     }).values;
   } catch (error) {
     console.error(`demo: ${error.message}\n\n${HELP}`);
@@ -44,7 +49,10 @@ async function main(options) {
   const { signal } = controller;
   try {
     const fault = process.env.SFUNNEL_DEMO_FAULT;
-    const shown = await runDemo({ signal, fault, showRules: options["show-rules"] });
+    const shown = await runDemo({
+      ...{ signal, fault, showRules: options["show-rules"] },
+      family: options.ipv6 ? "ipv6" : "ipv4",
+    });
     if (shown) {
       explain();
       return 0;

@@ -3,6 +3,7 @@ import { SfunnelError } from "../errors.ts";
 import type { Direction } from "../rules/types.ts";
 import type { Attachment } from "../runtime/attachment.ts";
 import { Funnel } from "../runtime/funnel.ts";
+import { isReadable } from "../runtime/link-type.ts";
 import { findOriginals } from "../runtime/original.ts";
 import { listPlaces, noSuchDevice, type Place } from "../runtime/place.ts";
 import { clean } from "./clean.ts";
@@ -60,12 +61,16 @@ function devicesBut(places: readonly Place[]): string[] {
 /** Throws DeviceError where one is missing. */
 async function findAll({ devices, netns }: AttachSettings): Promise<Place[]> {
   const present = await listPlaces(netns);
-  const wanted = devices ?? devicesBut(present);
+  const wanted = devices ?? devicesBut(present.filter(isReadable));
+  const leftOut = devices ? [] : present.filter((place) => !isReadable(place));
   if (wanted.length === 0) {
     const where = netns === "" ? "this network namespace" : `network namespace "${netns}"`;
     throw new SfunnelError("SFUNNEL_DEVICE", `no interface but lo in ${where}`, {
       operation: "attach",
     });
+  }
+  for (const { device } of leftOut) {
+    complain(`warning: ${device} is left out: its packets begin with no Ethernet or IP header`);
   }
   const names = present.map(({ device }) => device);
   return wanted.map((name) => {

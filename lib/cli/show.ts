@@ -1,5 +1,6 @@
 /** What is attached where, with its rules and what they have counted. */
 import { type InspectedAttachment, inspect } from "../runtime/inspect.ts";
+import { type InspectedSegmenter, inspectSegmenter } from "../runtime/inspect-segmenter.ts";
 import { print, printJson, table } from "./output.ts";
 
 export interface ShowOptions {
@@ -13,19 +14,27 @@ export interface ShowOptions {
 
 export async function show({ devices, netns, json, outcomes }: ShowOptions): Promise<void> {
   const attachments = await inspect({ netns, ...(devices.length > 0 && { devices }) });
+  const segmenter = outcomes ? await inspectSegmenter(netns) : undefined;
   if (json) {
-    printJson({ attachments: attachments.map((each) => toJson(each, outcomes)) });
+    printJson({
+      attachments: attachments.map((each) => toJson(each, outcomes)),
+      ...(outcomes && { segmenter: segmenter ?? null }),
+    });
     return;
   }
   if (attachments.length === 0) {
     print("nothing of sfunnel is attached here");
     return;
   }
-  print(
-    byProgram(attachments)
-      .map((group) => section(group, outcomes))
-      .join("\n\n"),
-  );
+  const sections = byProgram(attachments).map((group) => section(group, outcomes));
+  if (segmenter) sections.push(...lostIn(segmenter));
+  print(sections.join("\n\n"));
+}
+
+/** What is lost there is the same for all that is attached in the namespace. */
+function lostIn(segmenter: InspectedSegmenter): string[] {
+  const happened = Object.entries(segmenter).filter(([, count]) => count > 0);
+  return happened.length === 0 ? [] : [table([["segmenter", "packets"], ...happened])];
 }
 
 /** `"default"`, or words for a program that does not know the device. */

@@ -8,7 +8,7 @@ export class NotSupportedError extends SfunnelError {
   readonly direction: Direction;
   /** Index of the rule in that list, from 0. */
   readonly rule: number;
-  /** The feature, e.g. "IPv6". */
+  /** The feature, e.g. "translate mode". */
   readonly feature: string;
 
   constructor(direction: Direction, rule: number, feature: string, hint: string) {
@@ -24,8 +24,7 @@ export class NotSupportedError extends SfunnelError {
 }
 
 function missingFeature(rule: Rule): { feature: string; hint: string } | undefined {
-  const { match, action } = rule;
-  if (match.family === "ip6") return { feature: "IPv6", hint: "use IPv4 rules" };
+  const { action } = rule;
   if ("mode" in action && action.mode === "translate") {
     return { feature: "translate mode", hint: "use encap: funnel tcp dport N sport N" };
   }

@@ -239,6 +239,11 @@ export interface NativeBinding {
   /** `netns` is a path such as /run/netns/blue; "" is the caller's own, here and below. */
   device(netns: string, name: string): Promise<NativeDevice | NativeFailure>;
   devices(netns: string): Promise<readonly NativeDevice[] | NativeFailure>;
+  /**
+   * How many packets a device was given to send and has lost, since it was made (tx_dropped of
+   * IFLA_STATS64). Fails with ENODEV where there is no such device.
+   */
+  lost(netns: string, ifindex: number): Promise<number | NativeFailure>;
   /** Inode number of the namespace; fails with EINVAL on a path that is no network namespace. */
   netnsInode(netns: string): Promise<bigint | NativeFailure>;
   /** Ids of the programs on the tcx hook in the order in which they run. */

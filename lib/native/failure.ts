@@ -8,9 +8,9 @@ import { errnoName } from "./errno.ts";
 export class DeviceError extends SfunnelError {
   readonly device: string;
 
-  constructor(device: string, where: string, present: readonly string[]) {
-    super("SFUNNEL_DEVICE", `attach: no interface "${device}" in ${where}`, {
-      operation: "attach",
+  constructor(operation: string, device: string, where: string, present: readonly string[]) {
+    super("SFUNNEL_DEVICE", `${operation}: no interface "${device}" in ${where}`, {
+      operation,
       hint: present.length > 0 ? `there are: ${present.join(", ")}` : "there is none at all",
     });
     this.device = device;
@@ -21,9 +21,9 @@ export class DeviceError extends SfunnelError {
 export class NetnsError extends SfunnelError {
   readonly netns: string;
 
-  constructor(netns: string, problem: string, hint: string) {
-    super("SFUNNEL_NETNS", `attach: network namespace "${netns}": ${problem}`, {
-      operation: "attach",
+  constructor(operation: string, netns: string, problem: string, hint: string) {
+    super("SFUNNEL_NETNS", `${operation}: network namespace "${netns}": ${problem}`, {
+      operation,
       hint,
     });
     this.netns = netns;

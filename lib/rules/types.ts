@@ -32,7 +32,10 @@ export interface Prefix {
   readonly length: number;
 }
 
-/** Matches an address inside (or, negated, outside) all of the prefixes. All of one family. */
+/**
+ * Matches an address inside (or, negated, outside) all of the prefixes. All of one family: negated as
+ * well, it holds for packets of that family alone.
+ */
 export interface AddressMatch {
   readonly negate: boolean;
   readonly prefixes: readonly Prefix[];

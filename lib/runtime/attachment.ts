@@ -1,10 +1,15 @@
 import type { Direction } from "../rules/types.ts";
 import { release, unhook } from "./hook.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
+import type { Place } from "./place.ts";
 import { type Hook, type Hooked, isHooked } from "./registry.ts";
-import type { RouteMtus } from "./route-mtus.ts";
 import { leaveSegmenter, releaseSegmenter } from "./segmenter.ts";
 import { directions } from "./tables.ts";
+
+/** Who is told when something was taken off its hooks. */
+export interface Leaving {
+  leave(place: Place): Promise<void>;
+}
 
 /** A Funnel at work on one interface. Made by `Funnel.attach`. */
 export class Attachment implements AsyncDisposable {
@@ -19,11 +24,11 @@ export class Attachment implements AsyncDisposable {
   readonly directions: readonly Direction[];
   readonly lifetime: "process" | "device";
   readonly #hooked: readonly Hooked[];
-  readonly #routes: RouteMtus;
+  readonly #leaving: Leaving;
   #closing: Promise<void> | undefined;
 
   /** @internal */
-  constructor(hooked: readonly Hooked[], options: ResolvedAttachOptions, routes: RouteMtus) {
+  constructor(hooked: readonly Hooked[], options: ResolvedAttachOptions, leaving: Leaving) {
     const [{ place, hook }] = hooked as [Hooked, ...Hooked[]];
     this.device = place.device;
     this.netns = place.netns;
@@ -32,7 +37,7 @@ export class Attachment implements AsyncDisposable {
     this.lifetime = options.lifetime;
     this.directions = options.direction === "both" ? directions : [options.direction];
     this.#hooked = hooked;
-    this.#routes = routes;
+    this.#leaving = leaving;
   }
 
   /**
@@ -69,7 +74,9 @@ export class Attachment implements AsyncDisposable {
     // All is tried, so that one failure does not leave the other attached.
     const results = await Promise.allSettled(this.#hooked.map(unhook));
     const [{ place }] = this.#hooked as [Hooked];
-    results.push(...(await Promise.allSettled([leaveSegmenter(place), this.#routes.leave(place)])));
+    results.push(
+      ...(await Promise.allSettled([leaveSegmenter(place), this.#leaving.leave(place)])),
+    );
     const failed = results.find((result) => result.status === "rejected");
     if (failed) throw failed.reason;
   }

@@ -6,7 +6,9 @@ import { parseRules } from "../rules/parse.ts";
 import type { Direction, Rule, Ruleset } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
-import { assertSameDirections, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
+import { assertSameTraits, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
+import { type Hooking, traitsOf } from "./hook-traits.ts";
+import { assertReadable } from "./link-type.ts";
 import {
   type AttachOptions,
   assertDeviceName,
@@ -16,11 +18,12 @@ import {
   resolveTestRunOptions,
   type TestRunOptions,
 } from "./options.ts";
-import { findPlace } from "./place.ts";
+import { findPlace, type Place } from "./place.ts";
 import { loadProgram } from "./program.ts";
+import { registeredBy } from "./registry.ts";
 import { RouteMtus } from "./route-mtus.ts";
 import { segmenterStats, withSegmenter } from "./segmenter.ts";
-import { readFlowStats, readStats, type Stats } from "./stats.ts";
+import { readFlowStats, readStats, readStrays, type Stats } from "./stats.ts";
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
 
@@ -101,8 +104,9 @@ export class Funnel implements AsyncDisposable {
    * last attachment in the namespace; what a killed process leaves of it goes with the next
    * attach or close there.
    *
-   * Throws OptionError, NetnsError, DeviceError, or KernelError (SFUNNEL_PERMISSION without
-   * CAP_NET_ADMIN, or CAP_SYS_ADMIN to enter another namespace; SFUNNEL_KERNEL on a kernel without
+   * Throws OptionError, NetnsError, DeviceError, SfunnelError (SFUNNEL_NOT_SUPPORTED) for an
+   * interface whose packets begin with neither an Ethernet nor an IP header, or KernelError
+   * (SFUNNEL_PERMISSION without CAP_NET_ADMIN, or CAP_SYS_ADMIN to enter another namespace; SFUNNEL_KERNEL on a kernel without
    * veth, whatever the rules are, since `replace` may bring one that funnels).
    */
   async attach(device: string, options: AttachOptions = {}): Promise<Attachment> {
@@ -111,10 +115,13 @@ export class Funnel implements AsyncDisposable {
     return this.#inTurn("attach", async () => {
       throwIfAborted(resolved.signal);
       const place = await findPlace(device, resolved.netns);
-      assertSameDirections(this.#object, place, resolved);
-      const undo = await this.#tables.askRules(place.ifindex, resolved.direction, "attach");
+      assertReadable(place);
+      assertSameTraits(this.#object, place, resolved);
       let hooked: Hooked[];
       try {
+        // Before it is attached: the first packet is read as they say.
+        const hooks = directions.map((direction) => ({ place, direction, options: resolved }));
+        await this.#setTraits([...registeredBy(this.#object), ...hooks], "attach");
         await this.#routes.enter(place, resolved.lifetime);
         hooked = await withSegmenter(
           this.#object,
@@ -124,11 +131,12 @@ export class Funnel implements AsyncDisposable {
           () => throwIfAborted(resolved.signal),
         );
       } catch (error) {
-        await this.#routes.leave(place).catch(() => undefined);
-        await undo();
+        await Promise.allSettled([this.#routes.leave(place), this.#forgetTraits("attach")]);
         throw error;
       }
-      const attachment = new Attachment(hooked, resolved, this.#routes);
+      const attachment = new Attachment(hooked, resolved, {
+        leave: (left) => this.#leave(left),
+      });
       for (const old of this.#attachments) {
         if (!old.attached) this.#attachments.delete(old);
       }
@@ -150,12 +158,14 @@ export class Funnel implements AsyncDisposable {
   /** Packets and bytes per rule and per outcome, in both directions. */
   async stats(): Promise<Stats> {
     return this.#inTurn("stats", async () => {
-      const [ingress, egress, flows] = await Promise.all([
+      const [ingress, egress, flows, segmenter, strays] = await Promise.all([
         readStats(this.#object, this.#tables, "ingress"),
         readStats(this.#object, this.#tables, "egress"),
         readFlowStats(this.#object, this.#flows),
+        segmenterStats(this.#object),
+        readStrays(this.#object),
       ]);
-      return { ingress, egress, flows, segmenter: segmenterStats(this.#object) };
+      return { ingress, egress, flows, segmenter: { ...segmenter, strays } };
     });
   }
 
@@ -170,7 +180,7 @@ export class Funnel implements AsyncDisposable {
   async testRun(frame: Uint8Array, options: TestRunOptions): Promise<TestRunResult> {
     const { direction, device, netns } = resolveTestRunOptions(options);
     if (this.#closing) throw new ClosedError("Funnel", "testRun");
-    const place = device === undefined ? undefined : await findPlace(device, netns);
+    const place = device === undefined ? undefined : await findPlace(device, netns, "testRun");
     return testRun(this.#object, frame, direction, place);
   }
 
@@ -196,6 +206,31 @@ export class Funnel implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** After something was taken off its hooks: nothing about them stays in the maps. */
+  #leave(place: Place): Promise<void> {
+    const result = this.#last.then(async () => {
+      // Then all of it goes, or it is for what stays on its hook.
+      if (this.#closing) return;
+      const results = await Promise.allSettled([
+        this.#routes.leave(place),
+        this.#forgetTraits("close"),
+      ]);
+      const failed = results.find((each) => each.status === "rejected");
+      if (failed) throw failed.reason;
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  #setTraits(hooks: readonly Hooking[], operation: string): Promise<void> {
+    return this.#tables.setTraits(traitsOf(hooks), operation);
+  }
+
+  /** Of all but what is attached. */
+  #forgetTraits(operation: string): Promise<void> {
+    return this.#setTraits(registeredBy(this.#object), operation);
   }
 
   async #inTurn<Result>(operation: string, work: () => Promise<Result>): Promise<Result> {

@@ -5,6 +5,7 @@ import { binding, isFailure, type NativeFailure, type NativeObject } from "../na
 import { errnoName } from "../native/errno.ts";
 import { egressInTheWay, errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
+import { isWithoutEthernet } from "./link-type.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
 import { companionOf, filtersOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
@@ -25,25 +26,40 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 
 /**
  * The program tells interfaces apart by index, and every namespace counts its own: throws where
- * this Funnel stands on one of the same index elsewhere, for other directions.
+ * this Funnel stands on one of the same index elsewhere, for other directions or with packets that
+ * begin otherwise.
  */
-export function assertSameDirections(
+export function assertSameTraits(
   object: NativeObject,
   place: Place,
   { direction }: ResolvedAttachOptions,
 ): void {
-  const other = registeredBy(object).find(
+  const others = registeredBy(object).filter(
     (hooked) =>
-      hooked.place.ifindex === place.ifindex &&
-      hooked.place.netnsInode !== place.netnsInode &&
-      hooked.options.direction !== direction,
+      hooked.place.ifindex === place.ifindex && hooked.place.netnsInode !== place.netnsInode,
   );
-  if (!other) return;
-  throw new SfunnelError(
-    "SFUNNEL_OPTION",
-    `attach: this Funnel is attached for direction "${other.options.direction}" to ${other.place.device} of another namespace, which has the same index as ${place.device} (${place.ifindex})`,
-    { operation: "attach", hint: "load another Funnel for the other direction" },
-  );
+  for (const other of others) {
+    const where = `${other.place.device} of another namespace, which has the same index as ${place.device} (${place.ifindex})`;
+    if (other.options.direction !== direction) {
+      throw twoOfOneIndex(
+        `for direction "${other.options.direction}" to ${where}`,
+        "load another Funnel for the other direction",
+      );
+    }
+    if (isWithoutEthernet(other.place) !== isWithoutEthernet(place)) {
+      throw twoOfOneIndex(
+        `to ${where}, but only one of the two has an Ethernet header on its packets`,
+        "load another Funnel for the other interface",
+      );
+    }
+  }
+}
+
+function twoOfOneIndex(how: string, hint: string): SfunnelError {
+  return new SfunnelError("SFUNNEL_OPTION", `attach: this Funnel is attached ${how}`, {
+    operation: "attach",
+    hint,
+  });
 }
 
 /** Takes the program off its hook. Nothing happens if it was replaced or closed before. */

@@ -4,13 +4,14 @@
  */
 import { HookTrait, Limit, layout } from "../compile/abi.gen.ts";
 import { LITTLE_ENDIAN } from "../compile/record.ts";
-import { binding, isFailure, type NativeFailure } from "../native/binding.ts";
+import { binding, isFailure } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
 import type { Hook } from "./hook.ts";
 import { listPlaces, noSuchDevice, type Place } from "./place.ts";
 import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
+import { failed, Gone, indexKey, isGone, Maps } from "./program-maps.ts";
 import {
   type DescribedRule,
   type DescribedRuleset,
@@ -166,33 +167,6 @@ async function isRepliesOnly(maps: Maps, place: Place, direction: Direction): Pr
   return traits !== undefined && (readU32(traits, 0) & HookTrait.HOOK_REPLIES_ONLY) !== 0;
 }
 
-/** The maps of a program by name; the kernel keeps 15 characters of it. */
-class Maps {
-  readonly #ids: ReadonlyMap<string, number>;
-
-  private constructor(ids: ReadonlyMap<string, number>) {
-    this.#ids = ids;
-  }
-
-  static async of(mapIds: readonly number[]): Promise<Maps> {
-    const ids = new Map<string, number>();
-    for (const id of mapIds) ids.set((await lookupIn(id, new Uint8Array(0))).name, id);
-    return new Maps(ids);
-  }
-
-  id(name: string): number | undefined {
-    return this.#ids.get(name.slice(0, MAP_NAME_LENGTH));
-  }
-
-  async lookup(name: string, key: Uint8Array): Promise<Uint8Array | undefined> {
-    const id = this.id(name);
-    return id === undefined ? undefined : (await lookupIn(id, key)).value;
-  }
-}
-
-/** BPF_OBJ_NAME_LEN without its zero. */
-const MAP_NAME_LENGTH = 15;
-
 async function readCounted(maps: Maps, direction: Direction): Promise<Counted> {
   for (let read = 0; read < READS; read++) {
     const text = await textInForce(maps);
@@ -258,29 +232,6 @@ async function readText(mapId: number): Promise<DescribedRuleset | "replaced" | 
     chunks.push(chunk.value);
     if (endsText(chunk.value)) return decodeRulesetText(Buffer.concat(chunks));
   }
-}
-
-/** Went while it was being read: detached, or its last owner closed it. */
-class Gone extends Error {}
-
-async function lookupIn(mapId: number, key: Uint8Array) {
-  const entry = await binding().lookup(mapId, key);
-  if (!isFailure(entry)) return entry;
-  if (isGone(entry)) throw new Gone();
-  throw failed(entry);
-}
-
-function isGone({ errno }: NativeFailure): boolean {
-  const name = errnoName(errno);
-  return name === "ENOENT" || name === "ENODEV";
-}
-
-function failed(failure: NativeFailure): Error {
-  return errorOf(failure, "inspect", NEEDS.inspect ?? []);
-}
-
-function indexKey(index: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(index).buffer);
 }
 
 function readU32(bytes: Uint8Array, offset: number): number {

@@ -128,7 +128,10 @@ function text(option: string, value: unknown, fallback: string, operation: strin
 export interface TestRunOptions {
   /** At which hook; there is no default, a frame goes one way. */
   readonly direction: Direction;
-  /** As if on this interface: its MTU and its flows count. Loopback by default. */
+  /**
+   * As if on this interface: its MTU and its flows count. Loopback by default. The frame begins with an
+   * Ethernet header in any case, also where those of the interface have none.
+   */
   readonly device?: string;
   /** Network namespace of the interface, as in `attach`. */
   readonly netns?: string;
@@ -218,9 +221,9 @@ export function resolveAttachOptions(options: unknown): ResolvedAttachOptions {
 /** Names of interfaces are 1 to 15 bytes without "/" and white space (IFNAMSIZ, dev_valid_name). */
 export function assertDeviceName(device: unknown, operation = "attach"): asserts device is string {
   if (typeof device === "string" && isSegmenter(device)) {
-    throw new OptionError("device", `attach: ${device} is a part of sfunnel itself`, {
-      operation: "attach",
-      hint: "attach to the interface whose packets are meant",
+    throw new OptionError("device", `${operation}: ${device} is a part of sfunnel itself`, {
+      operation,
+      hint: "name the interface whose packets are meant",
     });
   }
   if (typeof device === "string" && /^[^\s/:]{1,15}$/.test(device)) return;

@@ -20,13 +20,16 @@ export interface Place {
   readonly netnsInode: bigint;
   readonly device: string;
   readonly ifindex: number;
+  /** ARPHRD_*; see link-type.ts. */
+  readonly linkType: number;
 }
 
-function netnsError(netns: string, path: string, failure: NativeFailure): Error {
+function netnsError(operation: string, netns: string, path: string, failure: NativeFailure): Error {
   switch (errnoName(failure.errno)) {
     case "ENOENT":
     case "ENOTDIR":
       return new NetnsError(
+        operation,
         netns,
         "there is none",
         `${path} does not exist; list them with: ip netns`,
@@ -34,12 +37,13 @@ function netnsError(netns: string, path: string, failure: NativeFailure): Error 
     case "EINVAL":
     case "ENOTTY":
       return new NetnsError(
+        operation,
         netns,
         "this is no network namespace",
         `give a name that ip netns lists, or a path such as /proc/PID/ns/net`,
       );
     default:
-      return errorOf(failure, "attach", NEEDS["enter namespace"] ?? []);
+      return errorOf(failure, operation, NEEDS["enter namespace"] ?? []);
   }
 }
 
@@ -50,11 +54,11 @@ export interface Namespace {
   readonly inode: bigint;
 }
 
-/** Throws NetnsError. */
-export async function findNetns(netns: string): Promise<Namespace> {
+/** Throws NetnsError. `operation` is what its message begins with, here and below. */
+export async function findNetns(netns: string, operation = "attach"): Promise<Namespace> {
   const path = netns === "" || netns.includes("/") ? netns : `${NETNS_FOLDER}/${netns}`;
   const inode = await binding().netnsInode(path);
-  if (isFailure(inode)) throw netnsError(netns, path, inode);
+  if (isFailure(inode)) throw netnsError(operation, netns, path, inode);
   return { path, inode };
 }
 
@@ -65,7 +69,10 @@ export async function listPlaces(netns: string): Promise<Place[]> {
   if (isFailure(devices)) throw errorOf(devices, "attach", NEEDS["enter namespace"] ?? []);
   return devices
     .filter(({ name }) => !isSegmenter(name))
-    .map(({ name, ifindex }) => ({ netns: path, netnsInode: inode, device: name, ifindex }))
+    .map(({ name, ifindex, type }) => ({
+      ...{ netns: path, netnsInode: inode },
+      ...{ device: name, ifindex, linkType: type },
+    }))
     .sort((one, other) => (one.device < other.device ? -1 : 1));
 }
 
@@ -74,21 +81,27 @@ export function noSuchDevice(
   device: string,
   netns: string,
   present: readonly string[],
+  operation = "attach",
 ): DeviceError {
   const where = netns === "" ? "this network namespace" : `network namespace "${netns}"`;
-  return new DeviceError(device, where, present);
+  return new DeviceError(operation, device, where, present);
 }
 
 /** Throws NetnsError or DeviceError. */
-export async function findPlace(device: string, netns: string): Promise<Place> {
+export async function findPlace(
+  device: string,
+  netns: string,
+  operation = "attach",
+): Promise<Place> {
   const native = binding();
-  const { path, inode } = await findNetns(netns);
+  const { path, inode } = await findNetns(netns, operation);
   const found = await native.device(path, device);
   if (!isFailure(found)) {
-    return { netns: path, netnsInode: inode, device, ifindex: found.ifindex };
+    const { ifindex, type: linkType } = found;
+    return { netns: path, netnsInode: inode, device, ifindex, linkType };
   }
   if (errnoName(found.errno) !== "ENODEV") {
-    throw errorOf(found, "attach", NEEDS["enter namespace"] ?? []);
+    throw errorOf(found, operation, NEEDS["enter namespace"] ?? []);
   }
   const present = await native.devices(path);
   const names = isFailure(present) ? [] : present.map(({ name }) => name);
@@ -96,5 +109,6 @@ export async function findPlace(device: string, netns: string): Promise<Place> {
     device,
     netns,
     names.filter((name) => !isSegmenter(name)),
+    operation,
   );
 }

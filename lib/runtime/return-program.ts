@@ -16,12 +16,13 @@ import {
   type NativeObject,
 } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
+import { ETHERNET } from "./link-type.ts";
 import { listPlaces, type Namespace, type Place, RECEIVING_END } from "./place.ts";
 import { lacksTcx, programOf } from "./stand.ts";
 import { directionIndex, directions } from "./tables.ts";
 
 /** Name of the program in the kernel. */
-const NAME = "sfunnel_return";
+export const RETURN_PROGRAM = "sfunnel_return";
 /** NativeProgram */
 const PROGRAM = 2;
 const INGRESS = directionIndex("ingress");
@@ -32,7 +33,7 @@ export type Lifetime = keyof typeof PRIORITIES;
 
 /** The receiving end of the segmenter of a namespace. */
 export function receivingEnd({ path, inode }: Namespace, ifindex: number): Place {
-  return { netns: path, netnsInode: inode, device: RECEIVING_END, ifindex };
+  return { netns: path, netnsInode: inode, device: RECEIVING_END, ifindex, linkType: ETHERNET };
 }
 
 export async function putReturn(
@@ -76,7 +77,7 @@ export async function returnsAt({ netns, ifindex }: Place): Promise<Returns | Na
     tcx: isFailure(ids) ? [] : ids,
     filters: qdisc.filters.filter(
       ({ kind, direction, name }) =>
-        kind === "bpf" && direction === INGRESS && name.startsWith(NAME),
+        kind === "bpf" && direction === INGRESS && name.startsWith(RETURN_PROGRAM),
     ),
   };
 }
@@ -91,7 +92,9 @@ export function includesReturn({ tcx, filters }: Returns, object: NativeObject):
 export async function hasReturnOnTcx({ tcx }: Returns): Promise<boolean> {
   for (const id of tcx) {
     const program = await binding().program(id);
-    if (isFailure(program) ? errnoName(program.errno) === "EPERM" : program.name === NAME) {
+    if (
+      isFailure(program) ? errnoName(program.errno) === "EPERM" : program.name === RETURN_PROGRAM
+    ) {
       return true;
     }
   }

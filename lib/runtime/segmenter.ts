@@ -46,7 +46,24 @@ export interface SegmenterStats {
    * then the outcome `no_segmenter` counts what is lost.
    */
   readonly failedRepairs: number;
+  /**
+   * Packets and segments that did not get through: tx_dropped of `sfunnel.seg` as the kernel counts
+   * it (mostly a full backlog of the CPU, net.core.netdev_max_backlog), summed over the namespaces in
+   * which this Funnel is attached now. All Funnels of a namespace share its segmenter, and the count
+   * is that of all of them, from when the pair was made; it begins anew where it is made again.
+   * Undefined where this process may not look into one of those namespaces any more.
+   */
+  readonly dropped: number | undefined;
+  /**
+   * Packets that came out of `sfunnel.ret` without having been sent into the segmenter by sfunnel,
+   * and were dropped there: somebody else sends through it. Of several Funnels in a namespace, the
+   * one whose program comes first counts them.
+   */
+  readonly strays: number;
 }
+
+/** What is counted for one object. */
+type Repairs = Pick<SegmenterStats, "repairs" | "failedRepairs">;
 
 /** A program of this thread at a receiving end. */
 interface Return {
@@ -63,14 +80,32 @@ interface Space {
 
 const spaces = new Map<bigint, Space>();
 
-const counts = new WeakMap<NativeObject, SegmenterStats>();
+const counts = new WeakMap<NativeObject, Repairs>();
 
-export function segmenterStats(object: NativeObject): SegmenterStats {
+function repairsOf(object: NativeObject): Repairs {
   return counts.get(object) ?? { repairs: 0, failedRepairs: 0 };
 }
 
-function count(object: NativeObject, what: keyof SegmenterStats): void {
-  const before = segmenterStats(object);
+export async function segmenterStats(
+  object: NativeObject,
+): Promise<Omit<SegmenterStats, "strays">> {
+  let dropped: number | undefined = 0;
+  for (const space of [...spaces.values()]) {
+    if (!space.returns.has(object) || !(await isThere(space))) continue;
+    const lost = await droppedIn(space.namespace.path);
+    dropped = isFailure(lost) || dropped === undefined ? undefined : dropped + lost;
+  }
+  return { ...repairsOf(object), dropped };
+}
+
+/** `dropped` of one namespace; 0 where there is no segmenter. */
+export async function droppedIn(netns: string): Promise<number | NativeFailure> {
+  const lost = await binding().lost(netns, IFINDEX);
+  return isFailure(lost) && errnoName(lost.errno) === "ENODEV" ? 0 : lost;
+}
+
+function count(object: NativeObject, what: keyof Repairs): void {
+  const before = repairsOf(object);
   counts.set(object, { ...before, [what]: before[what] + 1 });
 }
 

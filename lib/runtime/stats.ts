@@ -7,7 +7,7 @@ import type { Direction, Rule } from "../rules/types.ts";
 import type { SegmenterStats } from "./segmenter.ts";
 import { directionIndex, type RuleTables } from "./tables.ts";
 
-/** Packets, and bytes of their frames as they came (Ethernet header included). */
+/** Packets, and bytes of their frames as they came (Ethernet header included, where there is one). */
 export interface Counter {
   readonly packets: number;
   readonly bytes: number;
@@ -52,6 +52,9 @@ export type Stats = { readonly [direction in Direction]: DirectionStats } & {
   /** The segmenters of all namespaces that it is attached in, or was. */
   readonly segmenter: SegmenterStats;
 };
+
+/** What came out of the segmenter and was not ours. */
+export const STRAYS_MAP = "segmenter_strays";
 
 /** Adds up what each CPU counted: one value of a per-CPU map, which is these bytes. */
 export function sumCounter(bytes: Uint8Array, start: number, end: number): Counter {
@@ -128,4 +131,9 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
     direct,
     mssClamped: of(FlowEvent.FLOW_MSS_CLAMPED),
   };
+}
+
+export async function readStrays(object: NativeObject): Promise<number> {
+  const [strays] = await readCounters(object, STRAYS_MAP, 0, 1);
+  return strays?.packets ?? 0;
 }

@@ -2,7 +2,7 @@
  * The rules in the kernel: which slot is in force, which counters and sets belong to whom.
  * Every packet sees the old rules or the new ones, never a mixture.
  */
-import { Direction as DirectionIndex, HookTrait, Limit, layout } from "../compile/abi.gen.ts";
+import { Direction as DirectionIndex, Limit, layout } from "../compile/abi.gen.ts";
 import { encodeRules, type RuleList, replyKinds } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { Record } from "../compile/record.ts";
@@ -24,6 +24,27 @@ export const directions: readonly Direction[] = ["ingress", "egress"];
 /** Index of a direction in the maps. */
 export function directionIndex(direction: Direction): 0 | 1 {
   return direction === "ingress" ? DirectionIndex.INGRESS : DirectionIndex.EGRESS;
+}
+
+/**
+ * What is special about hooks: bits of HookTrait by `hookNumber`; a hook with nothing special is left
+ * out.
+ *
+ * Interfaces are told apart by index alone, which is that of a namespace: a packet cannot name its
+ * namespace before Linux 6.12. So one Funnel is not attached to two interfaces of the same index
+ * that differ in this (`assertSameTraits`).
+ */
+export type HookTraits = ReadonlyMap<number, number>;
+
+/** Index of an interface and direction in one number. */
+export function hookNumber(ifindex: number, direction: Direction): number {
+  return ifindex * DirectionIndex.DIRECTIONS + directionIndex(direction);
+}
+
+/** Key of the map `special_hooks`. */
+function hookKey(hook: number): Uint8Array {
+  const direction = hook % DirectionIndex.DIRECTIONS;
+  return numberKeys([(hook - direction) / DirectionIndex.DIRECTIONS, direction]);
 }
 
 /** A rule that is the same text in the same direction keeps its counter. */
@@ -97,9 +118,8 @@ export class RuleTables {
   readonly #counters = new Counters(Limit.MAX_COUNTERS);
   /** As in bpf/abi.h: its lowest bit is the slot in force, and it is never 0. */
   #generation: number = Limit.SLOTS;
-  /** Hooks at which no rules are asked, as index and direction of the interface. */
-  readonly #repliesOnly = new Set<string>();
-  #hasRepliesOnly = false;
+  /** What `special_hooks` holds. */
+  readonly #traits = new Map<number, number>();
   /** Bits of ReplyKind by direction; once set, a bit stays, because flows outlive their rule. */
   #replies: readonly [ingress: number, egress: number] = [0, 0];
   #nextSet = 1;
@@ -163,57 +183,29 @@ export class RuleTables {
   }
 
   /**
-   * Says at which hooks of an interface rules are asked. Gives what puts it back.
-   *
-   * Interfaces are told apart by index alone, which is that of a namespace: a packet cannot name
-   * its namespace before Linux 6.12. So one Funnel is not attached to two interfaces of the same
-   * index for different directions (`assertSameDirections`).
+   * Says what is special about which hooks, in the place of all that was said before. When it throws,
+   * part of it may be said already.
    */
-  async askRules(
-    ifindex: number,
-    wanted: Direction | "both",
-    operation: string,
-  ): Promise<() => Promise<void>> {
-    const before = directions.map((direction) => this.#repliesOnly.has(`${ifindex} ${direction}`));
-    const put = async (direction: Direction, repliesOnly: boolean) => {
-      const place = `${ifindex} ${direction}`;
-      if (this.#repliesOnly.has(place) === repliesOnly) return false;
-      const key = numberKeys([ifindex, directionIndex(direction)]);
-      if (repliesOnly) {
+  async setTraits(wanted: HookTraits, operation: string): Promise<void> {
+    const [object, told] = [this.#object, this.#traits];
+    let changed = false;
+    for (const hook of new Set([...wanted.keys(), ...told.keys()])) {
+      const bits = wanted.get(hook);
+      if (told.get(hook) === bits) continue;
+      changed = true;
+      if (bits === undefined) {
+        check(await object.remove("special_hooks", hookKey(hook), 1), operation);
+        told.delete(hook);
+      } else {
         check(
-          await this.#object.update(
-            "special_hooks",
-            key,
-            numberKeys([HookTrait.HOOK_REPLIES_ONLY]),
-            1,
-          ),
+          await object.update("special_hooks", hookKey(hook), numberKeys([bits]), 1),
           operation,
         );
-        this.#repliesOnly.add(place);
-      } else {
-        check(await this.#object.remove("special_hooks", key, 1), operation);
-        this.#repliesOnly.delete(place);
+        told.set(hook, bits);
       }
-      return true;
-    };
-    /** What CPUs have cached was the answer of other hooks: the same rules get a new generation. */
-    const putAll = async (repliesOnly: (direction: Direction, index: number) => boolean) => {
-      let changed = false;
-      for (const [index, direction] of directions.entries()) {
-        changed = (await put(direction, repliesOnly(direction, index))) || changed;
-      }
-      if (!changed) return;
-      this.#hasRepliesOnly ||= this.#repliesOnly.size > 0;
-      await this.#writeControl(this.#generation + Limit.SLOTS, operation);
-    };
-    const undo = () => putAll((_, index) => before[index] ?? false);
-    try {
-      await putAll((direction) => wanted !== "both" && wanted !== direction);
-    } catch (error) {
-      await undo();
-      throw error;
     }
-    return undo;
+    // What CPUs have cached was the answer of other hooks: the same rules get a new generation.
+    if (changed) await this.#writeControl(this.#generation + Limit.SLOTS, operation);
   }
 
   /** Fills everything that no packet looks at yet. */
@@ -266,7 +258,7 @@ export class RuleTables {
     const record = new Record(control, 0);
     record.set(inForce, next);
     record.setWords(replies, this.#replies);
-    record.set(hasSpecialHooks, Number(this.#hasRepliesOnly));
+    record.set(hasSpecialHooks, Number(this.#traits.size > 0));
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
     this.#generation = next;
   }

@@ -37,7 +37,7 @@ describe("sfunnel check", () => {
   });
 
   it("shows all errors and warnings with their places, and fails", () => {
-    const input = `${doubtful}; ${bad}\n  ip6 tcp actions accept\n`;
+    const input = `${doubtful}; ${bad}\n  tcp actions funnel translate tcp dport 80\n`;
     const { code, stdout, stderr } = sfunnel({ args: ["check", "-"], input });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout.split("\n")).toEqual([
@@ -49,8 +49,8 @@ describe("sfunnel check", () => {
       expect.stringMatching(/^stdin: line 1, column 46: error: .+ found "99999" \[bad-port\]$/),
       `  ${doubtful}; ${bad}`,
       `  ${" ".repeat(45)}^`,
-      "stdin: line 2, column 3: error: IPv6 is not supported yet (use IPv4 rules) [not-supported]",
-      "    ip6 tcp actions accept",
+      "stdin: line 2, column 3: error: translate mode is not supported yet (use encap: funnel tcp dport N sport N) [not-supported]",
+      "    tcp actions funnel translate tcp dport 80",
       "    ^",
       "stdin: 3 rules, 2 errors, 1 warning",
       "",

@@ -43,9 +43,9 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
     ],
     [
       "a rule that the datapath does not know",
-      { env: { ...good, SFUNNEL_RULESET: "ip6 tcp dport 1 actions accept" } },
+      { env: { ...good, SFUNNEL_RULESET: "tcp actions funnel translate tcp dport 80" } },
       1,
-      "SFUNNEL_RULESET: line 1, column 1: IPv6 is not supported yet",
+      "SFUNNEL_RULESET: line 1, column 1: translate mode is not supported yet",
     ],
     [
       "more rules than fit",

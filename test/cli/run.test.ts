@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { binding, isFailure } from "../../lib/native/binding.ts";
 import { eventually, type Host, Lab } from "../support/lab.ts";
+import { addOddLink } from "../support/link-type.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { attachedIn, Running, type Shown, sfunnel, shown, succeed } from "./sfunnel.ts";
 
@@ -43,6 +44,23 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
     succeed({ host, env, ...(under && { under }) });
     return attachedIn(host);
   }
+
+  it("leaves out what has no IP packets, and refuses it by name", () => {
+    using lab = new Lab();
+    const mixed = lab.host("a");
+    lab.ip(mixed, "tuntap", "add", "tun0", "mode", "tun");
+    addOddLink(mixed.netns, "odd0");
+    const env = { SFUNNEL_RULESET: rule };
+    expect(sfunnel({ host: mixed, env })).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^tun0: attached to ingress .*\n$/),
+      stderr:
+        "sfunnel: warning: odd0 is left out: its packets begin with no Ethernet or IP header\n",
+    });
+    const { code, stderr } = sfunnel({ host: mixed, env: { ...env, IFACES: "odd0" } });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^sfunnel: odd0: packets on odd0 begin neither .*\n$/);
+  });
 
   it("attaches SFUNNEL_RULESET to ingress of all interfaces but lo, and says so", () => {
     succeed({ host, args: ["clean"] });

@@ -59,6 +59,7 @@ describe.skipIf(skipReason !== undefined)(titled("show and stats"), () => {
     const document = (command: string) =>
       JSON.parse(succeed({ host, args: [command, "--json", "eth0"] })) as {
         attachments: Record<string, unknown>[];
+        segmenter?: unknown;
       };
     const counter = { packets: expect.any(Number), bytes: expect.any(Number) };
     const attachment = {
@@ -79,7 +80,7 @@ describe.skipIf(skipReason !== undefined)(titled("show and stats"), () => {
       delete each.outcomes;
       delete each.flows;
     }
-    expect(stats).toEqual(document("show"));
+    expect(stats).toEqual({ ...document("show"), segmenter: { dropped: 0, strays: 0 } });
     expect(JSON.parse(succeed({ host, args: ["show", "--json", "eth1"] }))).toEqual({
       attachments: [],
     });

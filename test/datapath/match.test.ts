@@ -1,5 +1,14 @@
 /** Which rule a packet meets: every term alone and negated, its edges, and the order of rules. */
-import { type Ipv4Fields, ipv4, type Layer, payload, tcp, udp } from "../support/packet.ts";
+import {
+  type Ipv4Fields,
+  type Ipv6Fields,
+  ipv4,
+  ipv6,
+  type Layer,
+  payload,
+  tcp,
+  udp,
+} from "../support/packet.ts";
 import { type Row, table } from "../support/table.ts";
 
 /** Rows for one match: frames that it holds for, and frames that it does not. */
@@ -27,6 +36,9 @@ function match(
 const ip = (fields: Ipv4Fields, layer: Layer = udp({}, payload(4))) => ipv4(fields, layer);
 const from = (src: string) => [src, ip({ src })] as const;
 const to = (dst: string) => [dst, ip({ dst })] as const;
+const ip6 = (fields: Ipv6Fields, layer: Layer = udp({}, payload(4))) => ipv6(fields, layer);
+const from6 = (src: string) => [src, ip6({ src })] as const;
+const to6 = (dst: string) => [dst, ip6({ dst })] as const;
 const sport = (port: number) => [`${port}`, ip({}, udp({ sport: port }))] as const;
 const dport = (port: number) => [`${port}`, ip({}, udp({ dport: port }))] as const;
 const ports = (source: number, destination: number) =>
@@ -100,6 +112,84 @@ table("addresses", [
       ["the other way round", ip({ src: "192.0.2.9", dst: "10.1.1.1" })],
       ["source alone", ip({ src: "10.1.1.1", dst: "192.0.3.9" })],
       ["destination alone", ip({ src: "11.1.1.1", dst: "192.0.2.9" })],
+    ],
+  ),
+]);
+
+/** One IPv4 packet and two of IPv6: its own addresses, and those of the other in mapped form. */
+const inIpv4 = ["IPv4", ip({ src: "10.1.2.3", dst: "10.4.5.6" })] as const;
+const inIpv6 = ["IPv6", ip6({})] as const;
+const mapped = [
+  "IPv6 with mapped addresses",
+  ip6({ src: "::ffff:10.1.2.3", dst: "::ffff:10.4.5.6" }),
+] as const;
+
+table("families", [
+  ...match("udp", [inIpv4, inIpv6, mapped], [["TCP over IPv6", ip6({}, tcp())]]),
+  ...match("ip udp", [inIpv4], [inIpv6, mapped]),
+  ...match("ip6 udp", [inIpv6, mapped], [inIpv4]),
+  ...match("ip6 tcp", [["TCP", ip6({}, tcp())]], [inIpv6, ["IPv4", ip({}, tcp())]]),
+  // Behind a "!=" as well, a rule is about packets of its family alone.
+  ...match("udp saddr 10.1.2.3", [inIpv4], [mapped, inIpv6]),
+  ...match("udp saddr != 10.9.0.0/16", [inIpv4], [mapped, inIpv6]),
+  ...match("udp saddr 0.0.0.0/0", [inIpv4], [mapped, inIpv6]),
+  ...match("udp daddr {10.4.0.0/16, 10.5.0.0/16}", [inIpv4], [mapped, inIpv6]),
+  ...match("udp saddr ::/0", [inIpv6, mapped], [inIpv4]),
+  ...match("udp saddr != 2001:db8::/128", [inIpv6, mapped], [inIpv4]),
+  ...match("udp saddr {::/0, 2001:db8::/64}", [inIpv6, mapped], [inIpv4]),
+  ...match("udp dport 2055", [dport(2055), ["IPv6", ip6({}, udp({ dport: 2055 }))]], []),
+]);
+
+table("addresses of IPv6", [
+  ...match(
+    "udp saddr 2001:db8::5",
+    [from6("2001:db8::5")],
+    [from6("2001:db8::4"), from6("2001:db8:1::5"), ["as destination", ip6({ dst: "2001:db8::5" })]],
+  ),
+  ...match(
+    "udp daddr 2001:db8::5",
+    [to6("2001:db8::5")],
+    [to6("2001:db8::6"), ["as source", ip6({ src: "2001:db8::5" })]],
+  ),
+  ...match(
+    "udp saddr 2001:db8:8000::/33",
+    [from6("2001:db8:8000::"), from6("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff")],
+    [from6("2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"), from6("2001:db9::")],
+  ),
+  ...match(
+    "udp saddr 2001:db8::2/127",
+    [from6("2001:db8::2"), from6("2001:db8::3")],
+    [from6("2001:db8::1"), from6("2001:db8::4")],
+  ),
+  ...match("udp saddr fe80::/10", [from6("fe80::1"), from6("febf::1")], [from6("fec0::1")]),
+  ...match(
+    "udp saddr != 2001:db8::/32",
+    [from6("2001:db7:ffff::"), from6("2001:db9::")],
+    [from6("2001:db8::"), from6("2001:db8:ffff::1")],
+  ),
+  ...match(
+    "udp saddr {2001:db8::/48, 2001:db8:1::5, fd00::/8}",
+    [from6("2001:db8::9"), from6("2001:db8:1::5"), from6("fdff::1")],
+    [from6("2001:db8:1::6"), from6("2001:db8:2::1"), from6("fe00::1")],
+  ),
+  ...match(
+    "udp daddr != {2001:db8::/48, 2001:db8:1::5}",
+    [to6("2001:db8:1::6")],
+    [to6("2001:db8::1"), to6("2001:db8:1::5")],
+  ),
+  // The longer prefix takes nothing away from the shorter one.
+  ...match(
+    "udp saddr {2001:db8::/32, 2001:db8:1::/48}",
+    [from6("2001:db8:1::1"), from6("2001:db8:2::1")],
+    [from6("2001:db9:1::1")],
+  ),
+  ...match(
+    "udp saddr 2001:db8:1::/48 daddr fd00::/8",
+    [["both", ip6({ src: "2001:db8:1::1", dst: "fd00::9" })]],
+    [
+      ["the other way round", ip6({ src: "fd00::9", dst: "2001:db8:1::1" })],
+      ["source alone", ip6({ src: "2001:db8:1::1", dst: "fc00::9" })],
+      ["destination alone", ip6({ src: "2001:db8:2::1", dst: "fd00::9" })],
     ],
   ),
 ]);

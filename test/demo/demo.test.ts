@@ -6,7 +6,8 @@ import { eventually } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { DemoProcess, type Ended } from "./demo-process.ts";
 
-const CLIENTS = Array.from({ length: 8 }, (_, index) => `10.0.0.${index + 1}`);
+/** Addresses of the clients begin with this. */
+const NETWORKS = { IPv4: "10.0.0.", IPv6: "2001:db8::" };
 /** Clients, backends, the node. */
 const NAMESPACES = 8 + 3 + 1;
 
@@ -32,9 +33,10 @@ function isSplit({ cells }: Row): boolean {
   return new Set(cells).size > 1;
 }
 
-function expectSound(step: readonly Row[]): void {
-  expect(step.map(({ address }) => address)).toEqual(CLIENTS);
-  expect(step.map(({ kept }) => kept)).toEqual(CLIENTS.map(() => "yes"));
+function expectSound(step: readonly Row[], network: string): void {
+  const clients = Array.from({ length: 8 }, (_, index) => `${network}${index + 1}`);
+  expect(step.map(({ address }) => address)).toEqual(clients);
+  expect(step.map(({ kept }) => kept)).toEqual(clients.map(() => "yes"));
   for (const { cells } of step) {
     for (const cell of cells) expect(cell).toMatch(/^backend [123]$/);
   }
@@ -42,19 +44,22 @@ function expectSound(step: readonly Row[]): void {
 }
 
 describe.skipIf(skipReason)(titled("demo"), () => {
-  it("shows clients split without sfunnel and none with it, twice at the same time", async () => {
-    using one = new DemoProcess();
-    using other = new DemoProcess({ args: ["--show-rules"] });
+  it("shows clients split without sfunnel and none with it, two demos at the same time", async () => {
+    using one = new DemoProcess({ args: ["--show-rules"] });
+    using other = new DemoProcess({ args: ["--ipv6", "--show-rules"] });
     for (const demo of [one, other]) {
       await demo.printed("Step 1:");
       expect(demo.namespaces().size).toBe(NAMESPACES);
     }
-    for (const demo of [one, other]) {
+    for (const [demo, network] of [
+      [one, NETWORKS.IPv4],
+      [other, NETWORKS.IPv6],
+    ] as const) {
       const ended = await demo.ended;
       expect(ended).toMatchObject({ status: 0, stderr: "" });
       const [without, withIt] = [rows(ended, 1), rows(ended, 2)];
-      expectSound(without);
-      expectSound(withIt);
+      expectSound(without, network);
+      expectSound(withIt, network);
       const split = without.filter(isSplit).length;
       expect(split).toBeGreaterThan(0);
       expect(withIt.filter(isSplit)).toEqual([]);
@@ -66,12 +71,18 @@ describe.skipIf(skipReason)(titled("demo"), () => {
       expect(ended.stdout).not.toContain("\x1b");
     }
     // The whole of the balancing is the kernel's, by kube-proxy's rules: nine endpoint chains.
-    const rules = (await other.ended).stdout;
-    expect(
-      rules.match(/-A KUBE-SVC-\w{16} .*recent --rcheck --seconds 10800 --reap --name KUBE-SEP-/g),
-    ).toHaveLength(9);
-    expect(rules.match(/-A KUBE-SVC-\w{16} .*statistic --mode random/g)).toHaveLength(6);
-    expect(rules.match(/-A KUBE-SEP-\w{16} .*recent --set --name .* -j DNAT/g)).toHaveLength(9);
+    for (const [demo, endpoint] of [
+      [one, String.raw`10\.244\.0\.\d`],
+      [other, String.raw`\[fd00:244::\d\]`],
+    ] as const) {
+      const rules = (await demo.ended).stdout;
+      const count = (pattern: string) => rules.match(new RegExp(pattern, "g"))?.length;
+      const service = String.raw`-A KUBE-SVC-\w{16} .*`;
+      expect(count(`${service}recent --rcheck --seconds 10800 --reap --name KUBE-SEP-`)).toBe(9);
+      expect(count(`${service}statistic --mode random`)).toBe(6);
+      const list = String.raw`-A KUBE-SEP-\w{16} .*recent --set --name .*`;
+      expect(count(`${list} -j DNAT --to-destination ${endpoint}:`)).toBe(9);
+    }
 
     for (const demo of [one, other]) await eventually(() => demo.leftovers().length === 0);
   });
@@ -126,6 +137,7 @@ describe.skipIf(skipReason)(titled("demo"), () => {
     expect(await help.ended).toMatchObject({ status: 0, stderr: "" });
     expect(help.stdout).toContain("usage: npm run demo");
     expect(help.stdout).toContain("--show-rules");
+    expect(help.stdout).toContain("--ipv6");
 
     using typo = new DemoProcess({ args: ["--show-rule"] });
     expect(await typo.ended).toMatchObject({ status: 2, stdout: "" });

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { Segmenter } from "../../lib/compile/abi.gen.ts";
 import { binding } from "../../lib/native/binding.ts";
+import { inspectSegmenter } from "../../lib/runtime/inspect-segmenter.ts";
 import {
   borrowFunnel,
   closeFunnels,
@@ -18,6 +19,7 @@ import {
 import { eventually, type Host, Lab } from "../support/lab.ts";
 import { must, skipReason, titled } from "../support/native.ts";
 import { deleteNetns, makeNetns, type TestNetns } from "../support/netns.ts";
+import { sendOddFrames } from "../support/odd-frames.ts";
 import {
   NO_SEGMENTER,
   offloadsOf,
@@ -85,6 +87,19 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
     deleteNetns();
   });
 
+  test("counts what comes out of it and is not ours, for its owner and for everybody", async () => {
+    const netns = makeNetns();
+    expect(await inspectSegmenter(netns.name)).toBeUndefined();
+    const funnel = await loadFunnel({});
+    await funnel.attach(netns.device, { netns: netns.name });
+    const frames = 3;
+    sendOddFrames(netns, SENDING, frames);
+    const counted = async () => (await funnel.stats()).segmenter;
+    await eventually(async () => (await counted()).strays >= frames);
+    expect(await counted()).toMatchObject({ strays: frames, dropped: 0 });
+    expect(await inspectSegmenter(netns.name)).toEqual({ strays: frames, dropped: 0 });
+  });
+
   test("is made on attach, whatever the rules, and goes with the last attachment", async () => {
     const netns = makeNetns();
     const funnel = await loadFunnel({});
@@ -96,7 +111,9 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
     expect(await segmenterIn(netns.name)).toEqual(segmenterFor(1));
     await second.close();
     expect(await segmenterIn(netns.name)).toEqual(NO_SEGMENTER);
-    expect((await funnel.stats()).segmenter).toEqual({ repairs: 0, failedRepairs: 0 });
+    expect((await funnel.stats()).segmenter).toEqual({
+      ...{ repairs: 0, failedRepairs: 0, dropped: 0, strays: 0 },
+    });
   });
 
   test("is one for each namespace, and shared there by Funnels and by processes", async () => {
@@ -173,7 +190,9 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
       expect(tcx).toBeGreaterThan(0);
       await attachment.close();
     }
-    expect((await funnel.stats()).segmenter).toEqual({ repairs: 0, failedRepairs: 0 });
+    expect((await funnel.stats()).segmenter).toEqual({
+      ...{ repairs: 0, failedRepairs: 0, dropped: 0, strays: 0 },
+    });
     await closeFunnels();
     // Whatever the killed ones left is the next one's.
     const last = await borrowFunnel();

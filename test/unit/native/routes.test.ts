@@ -93,6 +93,28 @@ describe.skipIf(skipReason !== undefined)(titled("routes"), () => {
     expect(seen).toEqual(expect.arrayContaining(["10.9.0.0/24 0", "fe80::/64 0"]));
   });
 
+  test("of IPv6 that the kernel has learned, or that lead here, do not count", async () => {
+    const netns = makeRouted();
+    netns.run("ip", "address", "add", "2001:db8:9::1/64", "dev", netns.device, "nodad");
+    add(
+      netns,
+      "2001:db8::/32 via 2001:db8:9::2 mtu 1400",
+      "local 2001:db8:7::/48 dev veth-a table 100 mtu 1300",
+    );
+    // A path MTU from an ICMPv6 error about an echo reply of ours; the kernel adds the checksum.
+    const probe = [
+      "import socket, struct",
+      "s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)",
+      "ends = [socket.inet_pton(socket.AF_INET6, end) for end in ('2001:db8:9::1', '2001:db8:66::1')]",
+      "quote = struct.pack('!IHBB', 6 << 28, 8, 58, 64) + b''.join(ends) + bytes([129]) + bytes(7)",
+      "s.sendto(struct.pack('!BBHI', 2, 0, 0, 1290) + quote, ('2001:db8:9::1', 0))",
+    ].join("\n");
+    netns.run("python3", "-c", probe);
+    expect(netns.run("ip", "route", "get", "2001:db8:66::1")).toContain("mtu 1290");
+    const seen = await over(netns);
+    expect(seen.filter((text) => !text.startsWith("2001:db8:9:"))).toEqual(["2001:db8::/32 1400"]);
+  });
+
   test("with several hops are over the device of each", async () => {
     const netns = makeRouted();
     const hops = "nexthop via 10.9.0.2 weight 3 nexthop via 10.8.0.2";
@@ -251,6 +273,9 @@ describe.skipIf(skipReason !== undefined)(titled("routes"), () => {
         ["2001:db8::/32 1350"],
       ],
       ["del", "2001:db8::/32 dev veth-a", []],
+      ["add", "2001:db8:2::/48 dev veth-a mtu 1300", ["2001:db8:2::/48 1300"]],
+      ["replace", "2001:db8:2::/48 dev veth-a mtu 1290", ["2001:db8:2::/48 1290"]],
+      ["del", "2001:db8:2::/48 dev veth-a", []],
       ["add", "10.7.0.0/16 via 10.9.0.2 table 100 mtu 1200", ["10.7.0.0/16 1200"]],
     ];
     for (const [how, words, after] of steps) {
@@ -277,6 +302,16 @@ describe.skipIf(skipReason !== undefined)(titled("routes"), () => {
     const { heard, read, first } = await watched(netns);
     expect(first).toEqual(["10.2.0.0/16 1400"]);
     spoil(netns);
+    await eventually(() => heard.calls > 0);
+    expect(await read()).toEqual([]);
+  });
+
+  test("are watched: those of IPv6 that go with the link are missed", async () => {
+    const netns = makeRouted();
+    add(netns, "2001:db8:2::/48 dev veth-a mtu 1300");
+    const { heard, read, first } = await watched(netns);
+    expect(first).toEqual(["2001:db8:2::/48 1300"]);
+    netns.run("ip", "link", "set", netns.device, "down");
     await eventually(() => heard.calls > 0);
     expect(await read()).toEqual([]);
   });

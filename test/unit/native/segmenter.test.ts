@@ -6,6 +6,7 @@ import { errnoName } from "../../../lib/native/errno.ts";
 import { eventually } from "../../support/lab.ts";
 import { must, mustFail, openDescriptors, skipReason, titled } from "../../support/native.ts";
 import { deleteNetns, makeNetns, type TestNetns } from "../../support/netns.ts";
+import { sendOddFrames } from "../../support/odd-frames.ts";
 import { offloadsOf, RECEIVING, SENDING } from "../../support/segmenter.ts";
 
 const IFINDEX = Segmenter.SEGMENTER_IFINDEX;
@@ -92,6 +93,17 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
     spoil(netns);
     expect(must(await make(netns))).toEqual({ ...made, made: false, repaired: true });
     expect(must(await make(netns))).toEqual({ ...made, made: false, repaired: false });
+  });
+
+  test("counts what it was given and has lost", async () => {
+    const netns = makeNetns();
+    expect(errnoName(mustFail(await binding().lost(netns.path, IFINDEX)).errno)).toBe("ENODEV");
+    must(await make(netns));
+    expect(await binding().lost(netns.path, IFINDEX)).toBe(0);
+    netns.run("ip", "link", "set", RECEIVING, "down");
+    const frames = 3;
+    sendOddFrames(netns, SENDING, frames);
+    expect(await binding().lost(netns.path, IFINDEX)).toBe(frames);
   });
 
   test("is made anew where half of it has gone", async () => {

@@ -1,37 +1,17 @@
-import { constants } from "node:os";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { KernelError } from "../../../lib/errors.ts";
-import type {
-  NativeAttachment,
-  NativeBinding,
-  NativeFailure,
-  NativeObject,
-} from "../../../lib/native/binding.ts";
+import type { NativeAttachment, NativeObject } from "../../../lib/native/binding.ts";
 import { hookAll, unhook } from "../../../lib/runtime/hook.ts";
+import { ETHERNET } from "../../../lib/runtime/link-type.ts";
 import { resolveAttachOptions } from "../../../lib/runtime/options.ts";
 import type { Place } from "../../../lib/runtime/place.ts";
 import { lacksTcx } from "../../../lib/runtime/stand.ts";
-
-/** The kernel's side, as a test wants it to answer. */
-const kernel = {
-  tcxPrograms: vi.fn<NativeBinding["tcxPrograms"]>(),
-  tcxRevision: vi.fn<NativeBinding["tcxRevision"]>(),
-  qdisc: vi.fn<NativeBinding["qdisc"]>(),
-  program: vi.fn<NativeBinding["program"]>(),
-  lookup: vi.fn<NativeBinding["lookup"]>(),
-  detachTcx: vi.fn<NativeBinding["detachTcx"]>(),
-  detachClsact: vi.fn<NativeBinding["detachClsact"]>(),
-};
+import { fail, kernel, resetKernel } from "../../support/mock-kernel.ts";
 
 vi.mock("../../../lib/native/binding.ts", async (original) => ({
   ...(await original<typeof import("../../../lib/native/binding.ts")>()),
   binding: () => kernel,
 }));
-
-const fail = (name: keyof typeof constants.errno, step = "attach tcx"): NativeFailure => ({
-  errno: constants.errno[name],
-  step,
-});
 
 function makeAttachment() {
   return {
@@ -58,16 +38,13 @@ let nextDevice = 1;
 /** A device of its own for each test, since what is attached is remembered. */
 function makePlace(): Place {
   const ifindex = nextDevice++;
-  return { netns: "", netnsInode: 1n, device: `dev${ifindex}`, ifindex };
+  return { netns: "", netnsInode: 1n, device: `dev${ifindex}`, ifindex, linkType: ETHERNET };
 }
 
 const options = resolveAttachOptions({});
 
 beforeEach(() => {
-  for (const mock of Object.values(kernel)) mock.mockReset();
-  kernel.tcxPrograms.mockResolvedValue([]);
-  kernel.tcxRevision.mockResolvedValue(1n);
-  kernel.qdisc.mockResolvedValue({ kind: "", filters: [] });
+  resetKernel();
   kernel.program.mockResolvedValue({ name: "other", mapIds: [] });
 });
 

@@ -78,12 +78,17 @@ describe.skipIf(skipReason !== undefined)(titled("MTUs of routes"), () => {
     const { ifindex } = place;
     route(netns, "add 10.2.0.0/16 via 10.9.0.2 mtu 1400");
     route(netns, "add 10.2.3.0/24 via 10.9.0.2");
+    route(netns, "add 2001:db8:2::/48 dev veth-a mtu 1300");
+    route(netns, "add 2001:db8:2:3::/64 dev veth-a");
     const routes = make();
     await routes.enter(place, "device");
     expect(await told(ifindex, "10.2.0.1")).toBe(1400);
     expect(await told(ifindex, "10.2.3.1")).toBe(0);
     expect(await told(ifindex, "10.3.0.1")).toBeUndefined();
     expect(await told(ifindex + 1, "10.2.0.1")).toBeUndefined();
+    expect(await told(ifindex, "2001:db8:2::1")).toBe(1300);
+    expect(await told(ifindex, "2001:db8:2:3::1")).toBe(0);
+    expect(await told(ifindex, "2001:db8:3::1")).toBeUndefined();
     await routes.leave(place);
     expect(await told(ifindex, "10.2.0.1")).toBeUndefined();
     expect(await told(ifindex, "10.2.3.1")).toBeUndefined();
@@ -107,6 +112,10 @@ describe.skipIf(skipReason !== undefined)(titled("MTUs of routes"), () => {
     route(netns, "change 10.2.0.0/16 via 10.9.0.2");
     await becomes("10.2.0.1", undefined);
     await becomes("10.2.3.1", undefined);
+    route(netns, "add 2001:db8:2::/48 dev veth-a mtu 1300");
+    await becomes("2001:db8:2::1", 1300);
+    route(netns, "del 2001:db8:2::/48 dev veth-a");
+    await becomes("2001:db8:2::1", undefined);
     expect(routes.failures).toBe(0);
   });
 

@@ -1,10 +1,7 @@
 /** Kernels and hosts that are not at hand: without tcx, without veth, with a full hook. */
-import { constants } from "node:os";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type {
   NativeAttachment,
-  NativeBinding,
-  NativeFailure,
   NativeFilter,
   NativeObject,
   NativeWatch,
@@ -12,29 +9,12 @@ import type {
 import { inNamespace } from "../../../lib/runtime/namespace-lock.ts";
 import type { Place } from "../../../lib/runtime/place.ts";
 import { cleanSegmenter, withSegmenter } from "../../../lib/runtime/segmenter.ts";
-
-const kernel = {
-  lockNetns: vi.fn<NativeBinding["lockNetns"]>(),
-  watchLinks: vi.fn<NativeBinding["watchLinks"]>(),
-  netnsInode: vi.fn<NativeBinding["netnsInode"]>(),
-  makeSegmenter: vi.fn<NativeBinding["makeSegmenter"]>(),
-  removeSegmenter: vi.fn<NativeBinding["removeSegmenter"]>(),
-  devices: vi.fn<NativeBinding["devices"]>(),
-  tcxPrograms: vi.fn<NativeBinding["tcxPrograms"]>(),
-  qdisc: vi.fn<NativeBinding["qdisc"]>(),
-  program: vi.fn<NativeBinding["program"]>(),
-  detachClsact: vi.fn<NativeBinding["detachClsact"]>(),
-};
+import { fail, kernel, resetKernel } from "../../support/mock-kernel.ts";
 
 vi.mock("../../../lib/native/binding.ts", async (original) => ({
   ...(await original<typeof import("../../../lib/native/binding.ts")>()),
   binding: () => kernel,
 }));
-
-const fail = (name: keyof typeof constants.errno, step = "attach tcx"): NativeFailure => ({
-  errno: constants.errno[name],
-  step,
-});
 
 const IFINDEX = 0x5346554e;
 const RECEIVER = 7;
@@ -43,7 +23,7 @@ const PAIR = [
   { ifindex: RECEIVER, name: "sfunnel.ret", mtu: 65535, type: 1 },
 ];
 const ETH0 = { ifindex: 2, name: "eth0", mtu: 1500, type: 1 };
-const PLACE: Place = { netns: "", netnsInode: 1n, device: "eth0", ifindex: 2 };
+const PLACE: Place = { netns: "", netnsInode: 1n, device: "eth0", ifindex: 2, linkType: 1 };
 
 function makeObject() {
   const detach = vi.fn<NativeAttachment["detach"]>().mockResolvedValue(undefined);
@@ -74,18 +54,16 @@ const attach = (object: NativeObject, lifetime: "process" | "device" = "process"
 const release = vi.fn();
 
 beforeEach(() => {
-  for (const mock of Object.values(kernel)) mock.mockReset();
+  resetKernel();
   release.mockReset();
   kernel.lockNetns.mockResolvedValue({ release });
   kernel.watchLinks.mockResolvedValue({
     start: () => undefined,
     close: () => undefined,
   } satisfies NativeWatch);
-  kernel.netnsInode.mockResolvedValue(1n);
   kernel.makeSegmenter.mockResolvedValue({ receiver: RECEIVER, made: true, repaired: false });
   kernel.removeSegmenter.mockResolvedValue(undefined);
   kernel.devices.mockResolvedValue([ETH0, ...PAIR]);
-  kernel.tcxPrograms.mockResolvedValue([]);
   kernel.qdisc.mockResolvedValue({ kind: "clsact", filters: [] });
   kernel.program.mockResolvedValue({ name: "sfunnel_return", mapIds: [] });
 });
