@@ -233,7 +233,7 @@ struct sfunnel_reply_key {
     __u8 transport;   /* IPPROTO_* of the flow itself, without carrier */
     __u8 to_unfunnel; /* 0: replies are to be funneled; 1: they come funneled */
     __u8 direction;
-    __u8 zero;
+    __u8 family; /* one bit of enum sfunnel_family: mapped addresses of IPv6 are none of IPv4 */
     __u32 ifindex;
 };
 

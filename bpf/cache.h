@@ -95,7 +95,7 @@ cached_flow_of(const struct packet *packet, const struct sfunnel_flow *of, enum 
     const flow_word *flow = (const flow_word *)of;
     __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->ifindex;
     __u32 slot = cache_slot(flow, place);
-    struct cached_flow *cached = bpf_map_lookup_elem(&cached_flows, &slot);
+    struct cached_flow *cached = look_up(&cached_flows, slot);
 
     if (cached && !is_same_key(&cached->key, flow, place)) {
 #pragma unroll

@@ -98,17 +98,17 @@ __noinline int rewrite_port(struct __sk_buff *skb, __u32 l4_offset, __u32 transp
                             enum port_field field, __u32 from_and_to) {
     __u16 from = bpf_htons(from_and_to >> 16), to = bpf_htons(from_and_to & 0xffff);
     __u32 place = l4_offset + checksum_place(transport);
-    __u16 checksum;
+    int checksum = read_word(skb, place);
 
-    if (bpf_skb_load_bytes(skb, place, &checksum, sizeof(checksum)))
+    if (checksum < 0)
         return -1;
     /* No checksum makes up for the change, so CHECKSUM_COMPLETE has to follow it. */
     if (transport == IPPROTO_UDP && checksum == 0)
-        return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), BPF_F_RECOMPUTE_CSUM);
+        return write_word(skb, l4_offset + field, to, BPF_F_RECOMPUTE_CSUM);
     if (bpf_l4_csum_replace(skb, place, from, to,
                             sizeof(to) | (transport == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0)))
         return -1;
-    return bpf_skb_store_bytes(skb, l4_offset + field, &to, sizeof(to), 0);
+    return write_word(skb, l4_offset + field, to, 0);
 }
 
 /*
@@ -126,35 +126,35 @@ static __always_inline __u32 bounded(__u32 length, __u32 most) {
 struct summing {
     struct __sk_buff *skb;
     struct sum_buffer *buffer;
-    __u32 offset;
-    __u32 length;
-    __u32 sum;
 };
 
 /* One whole chunk; 1 ends the loop. */
 static long sum_chunk(__u32 index __attribute__((unused)), struct summing *part) {
-    if (part->length < SUM_CHUNK ||
-        bpf_skb_load_bytes(part->skb, part->offset, part->buffer->bytes, SUM_CHUNK))
+    struct sum_buffer *buffer = part->buffer;
+
+    if (buffer->length < SUM_CHUNK ||
+        bpf_skb_load_bytes(part->skb, buffer->offset, buffer->bytes, SUM_CHUNK))
         return 1;
-    part->sum = bpf_csum_diff(NULL, 0, (__be32 *)part->buffer->bytes, SUM_CHUNK, part->sum);
-    part->offset += SUM_CHUNK;
-    part->length -= SUM_CHUNK;
+    buffer->sum = bpf_csum_diff(NULL, 0, (__be32 *)buffer->bytes, SUM_CHUNK, buffer->sum);
+    buffer->offset += SUM_CHUNK;
+    buffer->length -= SUM_CHUNK;
     return 0;
 }
 
 /* All that is left of a part, which must be little. */
 static __always_inline int sum_rest(struct summing *part, __u32 most) {
-    __u32 length = bounded(part->length, most);
+    struct sum_buffer *buffer = part->buffer;
+    __u32 length = bounded(buffer->length, most);
     __s64 sum;
 
     /* A last odd word is filled up with zeros (RFC 1071). */
-    __builtin_memset(&part->buffer->bytes[length], 0, 4);
-    if (bpf_skb_load_bytes(part->skb, part->offset, part->buffer->bytes, length))
+    __builtin_memset(&buffer->bytes[length], 0, 4);
+    if (bpf_skb_load_bytes(part->skb, buffer->offset, buffer->bytes, length))
         return -1;
-    sum = bpf_csum_diff(NULL, 0, (__be32 *)part->buffer->bytes, (length + 3) & ~3U, part->sum);
+    sum = bpf_csum_diff(NULL, 0, (__be32 *)buffer->bytes, (length + 3) & ~3U, buffer->sum);
     if (sum < 0)
         return -1;
-    part->sum = sum;
+    buffer->sum = sum;
     return 0;
 }
 
@@ -163,15 +163,19 @@ static __always_inline int sum_rest(struct summing *part, __u32 most) {
 
 /* Sums a part of the packet, wherever its bytes lie; negative if they are not all there. */
 __noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
-    struct summing part = {.skb = skb, .offset = offset, .length = length};
-    __u32 zero = 0;
+    struct summing part = {.skb = skb};
+    struct sum_buffer *buffer;
 
-    part.buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
-    if (!part.buffer)
+    buffer = look_up(&sum_buffers, 0);
+    if (!buffer)
         return -1;
+    part.buffer = buffer;
+    buffer->offset = offset;
+    buffer->length = length;
+    buffer->sum = 0;
     /* Most packets in one piece, where the kernel takes that. */
-    if (part.length > 0 && part.length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE))
-        return SUM_IN_ONE_PIECE | part.sum;
+    if (length > 0 && length <= SUM_SPACE && !sum_rest(&part, SUM_SPACE))
+        return SUM_IN_ONE_PIECE | buffer->sum;
     if (HAS_LOOP_HELPER) {
         bpf_loop(IP_MAX_LENGTH / SUM_CHUNK, sum_chunk, &part, 0);
     } else {
@@ -183,9 +187,9 @@ __noinline __s64 sum_bytes(struct __sk_buff *skb, __u32 offset, __u32 length) {
                 break;
     }
     /* A chunk that could not be read. */
-    if (part.length >= SUM_CHUNK || (part.length > 0 && sum_rest(&part, SUM_CHUNK)))
+    if (buffer->length >= SUM_CHUNK || (buffer->length > 0 && sum_rest(&part, SUM_CHUNK)))
         return -1;
-    return part.sum;
+    return buffer->sum;
 }
 
 /*
@@ -225,9 +229,9 @@ static __always_inline __u16 moved_checksum(__u16 checksum, __u8 transport, __u3
  */
 __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 room_offset, __u32 l4_offset,
                                          __u32 room) {
-    __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE), zero = 0;
+    __u32 lifted = bounded(l4_offset + 2, LIFTED_SPACE);
     __u32 length = skb->len, least = room_offset + lifted;
-    struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    struct sum_buffer *buffer = look_up(&sum_buffers, 0);
     long error;
 
     /* A short packet is lengthened for the time, so that there is enough to lift. */
@@ -250,8 +254,8 @@ __noinline int make_room_without_partial(struct __sk_buff *skb, __u32 room_offse
  */
 __noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_offset, __u32 l4_length,
                                  __u32 room) {
-    __u32 length = bounded(l4_length, SUM_SPACE), frame_length = skb->len, zero = 0;
-    struct sum_buffer *buffer = bpf_map_lookup_elem(&sum_buffers, &zero);
+    __u32 length = bounded(l4_length, SUM_SPACE), frame_length = skb->len;
+    struct sum_buffer *buffer = look_up(&sum_buffers, 0);
 
     if (!buffer || bpf_skb_adjust_room(skb, -(__s32)(l4_offset + 2), BPF_ADJ_ROOM_NET, 0) ||
         bpf_skb_change_tail(skb, frame_length + room, 0))
@@ -264,7 +268,7 @@ __noinline int make_room_at_tail(struct __sk_buff *skb, __u32 l4_offset, __u32 l
  * lifted out of it.
  */
 static __always_inline bool takes_room_at_tail(const struct packet *packet) {
-    return packet->is_plain && packet->is_in_buffer &&
+    return is_plain(packet) && packet->is_in_buffer &&
            packet->l4_length >= 2 * PLAIN_L4_OFFSET_IPV6 && packet->l4_length <= SUM_SPACE &&
            packet->frame_length == packet->l4_offset + packet->l4_length;
 }

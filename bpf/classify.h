@@ -14,19 +14,31 @@
 #define ADDRESS_BITS 128
 #define PORT_BITS 16
 
-static __always_inline bool set_holds_address(__u32 set, const __u32 *address) {
-    struct sfunnel_set_key key = {.prefix_length = SET_NUMBER_BITS + ADDRESS_BITS, .set = set};
+/* Written in words: see struct packet about stores into a part of a stack slot. */
+union set_key {
+    struct sfunnel_set_key key;
+    __u64 words[3];
+};
 
-    __builtin_memcpy(key.member, address, sizeof(key.member));
-    return bpf_map_lookup_elem(&sets, &key) != NULL;
+_Static_assert(sizeof(union set_key) == sizeof(struct sfunnel_set_key), "words of a set's key");
+
+static __always_inline __u64 set_key_start(__u32 set, __u32 member_bits) {
+    return (__u64)set << 32 | (SET_NUMBER_BITS + member_bits);
+}
+
+static __always_inline bool set_holds_address(__u32 set, const __u32 *address) {
+    union set_key key = {.words = {set_key_start(set, ADDRESS_BITS)}};
+    const flow_word *words = (const flow_word *)address;
+
+    key.words[1] = words[0];
+    key.words[2] = words[1];
+    return bpf_map_lookup_elem(&sets, &key.key) != NULL;
 }
 
 static __always_inline bool set_holds_port(__u32 set, __u16 port) {
-    struct sfunnel_set_key key = {.prefix_length = SET_NUMBER_BITS + PORT_BITS, .set = set};
+    union set_key key = {.words = {set_key_start(set, PORT_BITS), bpf_htons(port), 0}};
 
-    key.member[0] = port >> 8;
-    key.member[1] = port & 0xff;
-    return bpf_map_lookup_elem(&sets, &key) != NULL;
+    return bpf_map_lookup_elem(&sets, &key.key) != NULL;
 }
 
 static __always_inline bool address_matches(const struct sfunnel_address_match *match,
@@ -81,7 +93,7 @@ struct search {
 
 /* One step of the search; 1 ends it. */
 static long try_rule(__u32 index, struct search *search) {
-    struct sfunnel_rule *rule = bpf_map_lookup_elem(search->rules, &index);
+    struct sfunnel_rule *rule = look_up(search->rules, index);
 
     if (!rule || rule->kind == SFUNNEL_END)
         return 1;
@@ -114,21 +126,20 @@ struct {
  * at it once and not once a round.
  */
 __noinline int try_rule(__u32 list, __u32 index) {
-    __u32 zero = 0;
-    struct sfunnel_flow *flow = bpf_map_lookup_elem(&searched_flow, &zero);
-    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+    struct sfunnel_flow *flow = look_up(&searched_flow, 0);
+    void *rules = look_up(&rulesets, list);
     struct sfunnel_rule *rule;
 
     if (!flow || !rules)
         return -1;
-    rule = bpf_map_lookup_elem(rules, &index);
+    rule = look_up(rules, index);
     if (!rule || rule->kind == SFUNNEL_END)
         return -1;
     return rule_matches(rule, flow);
 }
 
 static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 list, void *rules) {
-    __u32 zero = 0;
+    __u64 zero = 0;
 
     (void)rules;
     if (bpf_map_update_elem(&searched_flow, &zero, flow, BPF_ANY))
@@ -152,25 +163,24 @@ static __always_inline __u32 list_in_force(const struct packet *packet, __u32 ge
 }
 
 /* The rule at this place of a list. */
-static __noinline struct sfunnel_rule *find_rule_at(__u32 list, __u32 index) {
-    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+static __always_inline struct sfunnel_rule *find_rule_at(__u32 list, __u32 index) {
+    void *rules = look_up(&rulesets, list);
 
-    return rules ? bpf_map_lookup_elem(rules, &index) : NULL;
+    return rules ? look_up(rules, index) : NULL;
 }
 
 /* The list that is in force when a packet comes is never changed while the packet is here. */
-static __noinline struct sfunnel_rule *classify(const struct sfunnel_flow *flow, __u32 list,
-                                                __u32 *rule_index) {
-    void *rules = bpf_map_lookup_elem(&rulesets, &list);
+static __always_inline struct sfunnel_rule *classify(struct packet *packet, __u32 list) {
+    void *rules = look_up(&rulesets, list);
     __u32 index;
 
     if (!rules)
         return NULL;
-    index = find_rule(flow, list, rules);
+    index = find_rule(&packet->flow, list, rules);
     if (index == NO_RULE)
         return NULL;
-    *rule_index = index;
-    return bpf_map_lookup_elem(rules, &index);
+    packet->rule_index = index + 1;
+    return look_up(rules, index);
 }
 
 #endif

@@ -23,21 +23,19 @@ static __always_inline void add_to(struct sfunnel_counter *counter, __u32 bytes)
 }
 
 static __always_inline void count_rule(__u32 index, __u32 bytes) {
-    add_to(bpf_map_lookup_elem(&rule_counters, &index), bytes);
+    add_to(look_up(&rule_counters, index), bytes);
 }
 
 static __always_inline void count_outcome(__u32 index, __u32 bytes) {
-    add_to(bpf_map_lookup_elem(&outcome_counters, &index), bytes);
+    add_to(look_up(&outcome_counters, index), bytes);
 }
 
 static __always_inline void count_stray(__u32 bytes) {
-    __u32 zero = 0;
-
-    add_to(bpf_map_lookup_elem(&segmenter_strays, &zero), bytes);
+    add_to(look_up(&segmenter_strays, 0), bytes);
 }
 
 static __noinline void count_event(__u32 event) {
-    add_to(bpf_map_lookup_elem(&flow_counters, &event), 0);
+    add_to(look_up(&flow_counters, event), 0);
 }
 
 #endif

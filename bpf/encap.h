@@ -61,13 +61,13 @@ static __always_inline struct ip6_middle ip6_middle_of(const struct ip_middle *i
  * What the sum of an IP header's bytes grows by. That of IPv4 stays as it is, its checksum sees to
  * that. The next header of IPv6 is the high byte of its word.
  */
-static __always_inline __u32 sum_growth(const struct packet *packet,
-                                        const struct ip_middle *after) {
-    __u32 sum = (__u16)~packet->ip.total_length + after->total_length;
+static __always_inline __u32 sum_growth(const struct packet *packet) {
+    const struct ip_middle *before = &packet->ip, *after = &packet->changed_ip;
+    __u32 sum = (__u16)~before->total_length + after->total_length;
 
     if (!is_ip6(packet))
         return 0;
-    return sum + (__u16)~bpf_htons(packet->ip.protocol << 8) + bpf_htons(after->protocol << 8);
+    return sum + (__u16)~bpf_htons(before->protocol << 8) + bpf_htons(after->protocol << 8);
 }
 
 /* Fills in the carrier and gives the sum of its bytes, checksum included. */
@@ -133,43 +133,35 @@ __noinline int options_behind_carrier(struct __sk_buff *skb, __u32 room_offset, 
     return bpf_skb_store_bytes(skb, room_offset + size, options, length, 0);
 }
 
-/* A carrier as it will lie in the packet; of `udp`, the first 8 bytes. */
-union carrier_header {
-    struct tcphdr tcp;
-    struct udphdr udp;
-};
-
-static __always_inline int write_ip_by_helper(struct __sk_buff *skb, __u32 network_offset,
-                                              bool is_ip6, const struct ip_middle *ip) {
-    struct ip6_middle ip6 = ip6_middle_of(ip);
-
-    if (is_ip6)
-        return bpf_skb_store_bytes(skb, network_offset + IP6_MIDDLE, &ip6, sizeof(ip6), 0);
-    return bpf_skb_store_bytes(skb, network_offset + IP_MIDDLE, ip, sizeof(*ip), 0);
+static __always_inline int write_ip_by_helper(struct __sk_buff *skb, struct packet *packet) {
+    if (!is_ip6(packet))
+        return bpf_skb_store_bytes(skb, packet->network_offset + IP_MIDDLE, &packet->changed_ip,
+                                   sizeof(packet->changed_ip), 0);
+    packet->changed_ip6 = ip6_middle_of(&packet->changed_ip);
+    return bpf_skb_store_bytes(skb, packet->network_offset + IP6_MIDDLE, &packet->changed_ip6,
+                               sizeof(packet->changed_ip6), 0);
 }
 
 /* Everything that changes in a packet, by helpers. */
-VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, const struct packet *packet,
-                                   const struct ip_middle *ip, const union carrier_header *header,
-                                   __u32 size) {
+VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, struct packet *packet, __u32 size) {
     long error = 0;
 
-    if (IS_MISSING(packet) || IS_MISSING(ip))
+    if (IS_MISSING(packet))
         return -1;
-    if (!IS_MISSING(header) && size == sizeof(header->tcp))
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->tcp, sizeof(header->tcp), 0);
-    else if (!IS_MISSING(header) && size == sizeof(header->udp))
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &header->udp, sizeof(header->udp), 0);
-    if (error || write_ip_by_helper(skb, packet->network_offset, is_ip6(packet), ip))
+    if (size == sizeof(packet->header.tcp))
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header.tcp,
+                                    sizeof(packet->header.tcp), 0);
+    else if (size == sizeof(packet->header.udp))
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header.udp,
+                                    sizeof(packet->header.udp), 0);
+    if (error || write_ip_by_helper(skb, packet))
         return -1;
     return bpf_skb_store_bytes(skb, packet->l4_offset + size + packet->checksum_place,
                                &packet->settled_checksum, sizeof(packet->settled_checksum), 0);
 }
 
 /* The same through a pointer; false if the bytes are not where they should be. */
-static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *packet,
-                                        const struct ip_middle *ip,
-                                        const union carrier_header *header, __u32 size,
+static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *packet, __u32 size,
                                         __u32 checksum_place) {
     void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
     void *l4 = plain_l4(skb, packet);
@@ -177,13 +169,13 @@ static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *pa
     if (l4 + size + checksum_place + sizeof(__u16) > end)
         return false;
     if (is_ip6(packet))
-        *(struct ip6_middle *)(data + ETH_HLEN + IP6_MIDDLE) = ip6_middle_of(ip);
+        *(struct ip6_middle *)(data + ETH_HLEN + IP6_MIDDLE) = ip6_middle_of(&packet->changed_ip);
     else
-        *(struct ip_middle *)(data + ETH_HLEN + IP_MIDDLE) = *ip;
-    if (size == sizeof(header->tcp))
-        *(struct tcphdr *)l4 = header->tcp;
-    else if (size == sizeof(header->udp))
-        *(struct udphdr *)l4 = header->udp;
+        *(struct ip_middle *)(data + ETH_HLEN + IP_MIDDLE) = packet->changed_ip;
+    if (size == sizeof(packet->header.tcp))
+        *(struct tcphdr *)l4 = packet->header.tcp;
+    else if (size == sizeof(packet->header.udp))
+        *(struct udphdr *)l4 = packet->header.udp;
     *(__u16 *)(l4 + size + checksum_place) = packet->settled_checksum;
     /* Keeps the compiler from making one write with a variable offset out of several of these. */
     barrier();
@@ -191,48 +183,41 @@ static __always_inline bool write_plain(struct __sk_buff *skb, struct packet *pa
 }
 
 /* Each case by itself, for constant offsets; size 0: no carrier. */
-static __always_inline bool write_if_plain(struct __sk_buff *skb, struct packet *packet,
-                                           const struct ip_middle *ip,
-                                           const union carrier_header *header, __u32 size,
+static __always_inline bool write_if_plain(struct __sk_buff *skb, struct packet *packet, __u32 size,
                                            __u8 inner) {
-    if (!packet->is_plain)
+    if (!is_plain(packet))
         return false;
     if (inner == IPPROTO_TCP)
-        return write_plain(skb, packet, ip, header, size, offsetof(struct tcphdr, check));
-    return write_plain(skb, packet, ip, header, size, offsetof(struct udphdr, check));
+        return write_plain(skb, packet, size, offsetof(struct tcphdr, check));
+    return write_plain(skb, packet, size, offsetof(struct udphdr, check));
 }
 
 /*
  * Behind bpf_skb_adjust_room. CHECKSUM_COMPLETE, which only ingress knows, covers the new bytes
  * and the moved checksum as well; on anything else the update has no effect.
  */
-static __always_inline int write_headers(struct __sk_buff *skb, struct packet *packet,
-                                         const struct ip_middle *ip,
-                                         const union carrier_header *header, __u32 size, __u8 inner,
-                                         __u32 sum) {
+static __always_inline int write_headers(struct __sk_buff *skb, struct packet *packet, __u32 size,
+                                         __u8 inner, __u32 sum) {
     packet->checksum_place = checksum_place(inner);
-    if (!write_if_plain(skb, packet, ip, header, size, inner) &&
-        write_by_helpers(skb, packet, ip, header, size))
+    if (!write_if_plain(skb, packet, size, inner) && write_by_helpers(skb, packet, size))
         return SFUNNEL_FAILED;
     if (packet->direction == SFUNNEL_INGRESS) {
         sum = sum_add(sum, packet->settled_checksum);
-        sum = sum_add(sum, sum_growth(packet, ip));
+        sum = sum_add(sum, sum_growth(packet));
         bpf_csum_update(skb, sum_add(sum, (__u16)~packet->l4_checksum));
     }
     return GO_ON;
 }
 
 /* Puts a carrier in front of the L4 header, for which there is room. GO_ON where all went well. */
-static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
-                                const struct carrier *carrier, const __u32 size) {
-    union carrier_header header = {};
-    struct ip_middle ip;
+static __always_inline int push(struct __sk_buff *skb, struct packet *packet, const __u32 size) {
+    const struct carrier *carrier = &packet->carrier;
     __u32 sum;
     long error;
 
     /* What lies before the room is moved within the linear part, without a look whether it is
      * there. */
-    if (!packet->is_plain && bpf_skb_pull_data(skb, packet->l4_offset))
+    if (!is_plain(packet) && bpf_skb_pull_data(skb, packet->l4_offset))
         return SFUNNEL_FAILED;
     if (settle_inner_checksum(skb, packet, &sum))
         return SFUNNEL_FAILED;
@@ -246,19 +231,18 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet,
     sum = sum_add(sum, sum_addresses(&packet->flow));
     sum = sum_add(sum, sum_pseudo(carrier->transport, size + packet->l4_length));
     if (size == sizeof(struct tcphdr))
-        sum = fill_tcp_carrier(&header.tcp, carrier->sport, carrier->dport, sum);
+        sum = fill_tcp_carrier(&packet->header.tcp, carrier->sport, carrier->dport, sum);
     else
-        sum = fill_udp_carrier(&header.udp, carrier->sport, carrier->dport,
+        sum = fill_udp_carrier(&packet->header.udp, carrier->sport, carrier->dport,
                                size + packet->l4_length, sum);
-    ip = changed_ip(&packet->ip, carrier->transport, size);
-    return write_headers(skb, packet, &ip, &header, size, packet->flow.transport, sum);
+    packet->changed_ip = changed_ip(&packet->ip, carrier->transport, size);
+    return write_headers(skb, packet, size, packet->flow.transport, sum);
 }
 
 /* Each carrier by itself, for constant sizes. */
-static __always_inline int push_carrier(struct __sk_buff *skb, struct packet *packet,
-                                        const struct carrier *carrier) {
-    return carrier->transport == IPPROTO_TCP ? push(skb, packet, carrier, sizeof(struct tcphdr))
-                                             : push(skb, packet, carrier, sizeof(struct udphdr));
+static __always_inline int push_carrier(struct __sk_buff *skb, struct packet *packet) {
+    return packet->carrier.transport == IPPROTO_TCP ? push(skb, packet, sizeof(struct tcphdr))
+                                                    : push(skb, packet, sizeof(struct udphdr));
 }
 
 /* Does a TCP header have the fixed fields of a carrier? No real SYN has an ACK number and these. */
@@ -269,26 +253,24 @@ static __always_inline bool has_carrier_fields(const struct l4_start *start) {
 }
 
 /* Is a TCP packet a carrier? */
-static __always_inline bool is_tcp_carrier(struct __sk_buff *skb, const struct packet *packet) {
-    struct l4_start start;
-
-    if (packet->is_plain) {
+static __always_inline bool is_tcp_carrier(struct __sk_buff *skb, struct packet *packet) {
+    if (is_plain(packet)) {
         void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
 
-        if (l4 + sizeof(start) > end)
+        if (l4 + sizeof(packet->start) > end)
             return false;
-        start = *(struct l4_start *)l4;
-    } else if (read_header(skb, packet->l4_offset, &start, sizeof(start))) {
+        packet->start = *(struct l4_start *)l4;
+    } else if (read_header(skb, packet->l4_offset, &packet->start, sizeof(packet->start))) {
         return false;
     }
-    return has_carrier_fields(&start);
+    return has_carrier_fields(&packet->start);
 }
 
 /* Case by case, for constant offsets; false if the bytes lie elsewhere. */
 static __always_inline bool read_plain_inner(struct __sk_buff *skb, struct packet *packet) {
     void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
 
-    if (!packet->is_plain)
+    if (!is_plain(packet))
         return false;
     if (packet->flow.transport == IPPROTO_TCP) {
         l4 += sizeof(struct tcphdr);
@@ -389,7 +371,6 @@ static __always_inline int restore_inner_checksum(struct __sk_buff *skb, struct 
 static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *packet) {
     __u32 size = carrier_size(packet->flow.transport);
     __u8 transport = packet->inner.flow.transport;
-    struct ip_middle ip;
 
     if (restore_inner_checksum(skb, packet, size))
         return SFUNNEL_FAILED;
@@ -398,9 +379,9 @@ static __always_inline int pop_carrier(struct __sk_buff *skb, struct packet *pac
         return SFUNNEL_FAILED;
     if (bpf_skb_adjust_room(skb, -(__s32)size, BPF_ADJ_ROOM_NET, 0))
         return SFUNNEL_FAILED;
-    ip = changed_ip(&packet->ip, transport, -(__s32)size);
+    packet->changed_ip = changed_ip(&packet->ip, transport, -(__s32)size);
     packet->is_plain = packet->inner.is_plain;
-    return write_headers(skb, packet, &ip, NULL, 0, transport, 0);
+    return write_headers(skb, packet, 0, transport, 0);
 }
 
 #endif

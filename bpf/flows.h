@@ -35,44 +35,44 @@ static __always_inline __u64 coarse_clock(void) {
     return HAS_LOOP_HELPER ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
 
-/* A carrier as the packets of one direction show it. */
-struct carrier {
-    __u16 sport; /* host order */
-    __u16 dport;
-    __u8 transport;
-};
-
 static __always_inline __u8 opposite(__u32 direction) {
     return direction == SFUNNEL_INGRESS ? SFUNNEL_EGRESS : SFUNNEL_INGRESS;
 }
 
 /* The key under which replies to `flow` are found. */
-static __always_inline void key_of_replies(struct sfunnel_reply_key *key,
-                                           const struct packet *packet,
-                                           const struct sfunnel_flow *flow, bool to_unfunnel) {
+static __always_inline struct sfunnel_reply_key *
+key_of_replies(struct packet *packet, const struct sfunnel_flow *flow, bool to_unfunnel) {
+    struct sfunnel_reply_key *key = &packet->reply_key;
+
     __builtin_memset(key, 0, sizeof(*key));
     __builtin_memcpy(key->saddr, flow->daddr, sizeof(key->saddr));
     __builtin_memcpy(key->daddr, flow->saddr, sizeof(key->daddr));
     key->sport = flow->dport;
     key->dport = flow->sport;
     key->transport = flow->transport;
+    key->family = flow->family;
     key->to_unfunnel = to_unfunnel;
     key->direction = opposite(packet->direction);
     key->ifindex = packet->ifindex;
+    return key;
 }
 
 /* The key under which a reply finds itself. */
-static __always_inline void key_of_reply(struct sfunnel_reply_key *key, const struct packet *packet,
-                                         const struct sfunnel_flow *flow, bool to_unfunnel) {
+static __always_inline struct sfunnel_reply_key *
+key_of_reply(struct packet *packet, const struct sfunnel_flow *flow, bool to_unfunnel) {
+    struct sfunnel_reply_key *key = &packet->reply_key;
+
     __builtin_memset(key, 0, sizeof(*key));
     __builtin_memcpy(key->saddr, flow->saddr, sizeof(key->saddr));
     __builtin_memcpy(key->daddr, flow->daddr, sizeof(key->daddr));
     key->sport = flow->sport;
     key->dport = flow->dport;
     key->transport = flow->transport;
+    key->family = flow->family;
     key->to_unfunnel = to_unfunnel;
     key->direction = packet->direction;
     key->ifindex = packet->ifindex;
+    return key;
 }
 
 /* Replies show the carrier turned round. */
@@ -89,12 +89,16 @@ static __always_inline void set_carrier(struct sfunnel_reply *reply,
     reply->carrier_transport = carrier->transport;
 }
 
-static __always_inline void add_reply(const struct sfunnel_reply_key *key, __u16 port,
+static __always_inline void add_reply(struct packet *packet, __u16 port,
                                       const struct carrier *carrier) {
-    struct sfunnel_reply reply = {.last_seen = coarse_clock(), .port = port};
+    const struct sfunnel_reply_key *key = &packet->reply_key;
+    struct sfunnel_reply *reply = &packet->reply;
 
-    set_carrier(&reply, carrier);
-    if (bpf_map_update_elem(&replies, key, &reply, BPF_ANY)) {
+    __builtin_memset(reply, 0, sizeof(*reply));
+    reply->last_seen = coarse_clock();
+    reply->port = port;
+    set_carrier(reply, carrier);
+    if (bpf_map_update_elem(&replies, key, reply, BPF_ANY)) {
         count_event(SFUNNEL_FLOW_NOT_ADDED);
         return;
     }
@@ -104,15 +108,13 @@ static __always_inline void add_reply(const struct sfunnel_reply_key *key, __u16
 }
 
 /* Client side: a flow leaves under this carrier. */
-static __noinline void remember_funneled(const struct packet *packet,
-                                         const struct carrier *carrier) {
-    struct sfunnel_reply_key key;
-    struct sfunnel_reply *known;
+static __noinline void remember_funneled(struct packet *packet) {
+    const struct sfunnel_reply_key *key = key_of_replies(packet, &packet->flow, true);
+    struct sfunnel_reply *known = bpf_map_lookup_elem(&replies, key);
+    const struct carrier *carrier = &packet->carrier;
 
-    key_of_replies(&key, packet, &packet->flow, true);
-    known = bpf_map_lookup_elem(&replies, &key);
     if (!known) {
-        add_reply(&key, packet->flow.sport, carrier);
+        add_reply(packet, packet->flow.sport, carrier);
     } else if (!same_carrier(known, carrier)) {
         set_carrier(known, carrier);
         count_event(SFUNNEL_FLOW_MOVED);
@@ -123,8 +125,10 @@ static __noinline void remember_funneled(const struct packet *packet,
  * Looks for a port that tells this client from others with its address and port. The candidates
  * follow from flow and carrier, so a later packet finds the same one without another table.
  */
-static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct sfunnel_flow *inner,
-                                   const struct carrier *carrier, bool may_take) {
+static __always_inline __u16 remap(struct packet *packet, bool may_take) {
+    const struct sfunnel_flow *inner = &packet->inner.flow;
+    const struct carrier *carrier = &packet->carrier;
+    struct sfunnel_reply_key *key = &packet->reply_key;
     __u32 hash = flow_hash(inner);
     __u16 free = 0;
 
@@ -147,7 +151,7 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
     if (!free || !may_take)
         return 0;
     key->dport = free;
-    add_reply(key, inner->sport, carrier);
+    add_reply(packet, inner->sport, carrier);
     count_event(SFUNNEL_FLOW_REMAPPED);
     return free;
 }
@@ -160,20 +164,22 @@ static __always_inline __u16 remap(struct sfunnel_reply_key *key, const struct s
  * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
  * client's otherwise, unless the old one has long been silent.
  */
-VERIFIED_ONCE int remember_unfunneled(const struct packet *packet, const struct sfunnel_flow *inner,
-                                      const struct carrier *carrier, bool begins) {
+__noinline int remember_unfunneled(bool begins) {
+    struct packet *packet = packet_under_way();
     __u64 now = coarse_clock();
-    struct sfunnel_reply_key key;
+    const struct sfunnel_flow *inner;
+    const struct carrier *carrier;
     struct sfunnel_reply *known;
     bool goes_on;
     __u16 port;
 
-    if (IS_MISSING(packet) || IS_MISSING(inner) || IS_MISSING(carrier))
+    if (!packet)
         return -1;
-    key_of_replies(&key, packet, inner, false);
-    known = bpf_map_lookup_elem(&replies, &key);
+    inner = &packet->inner.flow;
+    carrier = &packet->carrier;
+    known = bpf_map_lookup_elem(&replies, key_of_replies(packet, inner, false));
     if (!known) {
-        add_reply(&key, inner->sport, carrier);
+        add_reply(packet, inner->sport, carrier);
         return inner->sport;
     }
     if (same_carrier(known, carrier) && known->port == inner->sport) {
@@ -182,7 +188,7 @@ VERIFIED_ONCE int remember_unfunneled(const struct packet *packet, const struct 
     }
 
     goes_on = inner->transport == IPPROTO_TCP && !begins;
-    port = remap(&key, inner, carrier, !goes_on && now - known->last_seen < IDLE_NANOSECONDS);
+    port = remap(packet, !goes_on && now - known->last_seen < IDLE_NANOSECONDS);
     if (port)
         return port;
     if (!goes_on && now - known->last_seen < IDLE_NANOSECONDS)
@@ -199,33 +205,26 @@ VERIFIED_ONCE int remember_unfunneled(const struct packet *packet, const struct 
  * the same ports (a probe from the node that masquerades clients, a client whose sfunnel has
  * gone): replies take the way that the flow took last.
  */
-static __noinline void forget_unfunneled(const struct packet *packet) {
-    struct sfunnel_reply_key key;
+static __noinline void forget_unfunneled(struct packet *packet) {
+    const struct sfunnel_reply_key *key = key_of_replies(packet, &packet->flow, false);
 
-    key_of_replies(&key, packet, &packet->flow, false);
     /* Looked up first: a delete takes a lock, and this is every packet that is not ours. */
-    if (bpf_map_lookup_elem(&replies, &key) && bpf_map_delete_elem(&replies, &key) == 0) {
+    if (bpf_map_lookup_elem(&replies, key) && bpf_map_delete_elem(&replies, key) == 0) {
         __sync_fetch_and_add(&entries_forgotten, 1);
         count_event(SFUNNEL_FLOW_DIRECT);
     }
 }
 
 /* Service side: the carrier under which this reply has to go, if it is one. */
-static __always_inline struct sfunnel_reply *find_reply_to_funnel(const struct packet *packet) {
-    struct sfunnel_reply_key key;
-
-    key_of_reply(&key, packet, &packet->flow, false);
-    return bpf_map_lookup_elem(&replies, &key);
+static __always_inline struct sfunnel_reply *find_reply_to_funnel(struct packet *packet) {
+    return bpf_map_lookup_elem(&replies, key_of_reply(packet, &packet->flow, false));
 }
 
 /* Client side: does this carrier bring a reply to a flow that we have funneled? */
-static __noinline bool is_reply_to_unfunnel(const struct packet *packet,
-                                            const struct sfunnel_flow *inner) {
-    struct sfunnel_reply_key key;
-    struct sfunnel_reply *known;
+static __noinline bool is_reply_to_unfunnel(struct packet *packet) {
+    struct sfunnel_reply *known =
+        bpf_map_lookup_elem(&replies, key_of_reply(packet, &packet->inner.flow, true));
 
-    key_of_reply(&key, packet, inner, true);
-    known = bpf_map_lookup_elem(&replies, &key);
     /* The other carrier port may have moved on since the request (sport a-b every t). */
     return known && known->carrier_transport == packet->flow.transport &&
            known->carrier_sport == packet->flow.sport;

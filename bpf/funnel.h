@@ -44,7 +44,7 @@ static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet
     if (!is_fresh(cached))
         cached->mtu = way_mtu(skb, packet);
     if (exceeds_mtu(skb, packet, cached->mtu, size))
-        return report_too_big(skb, packet->network_offset, cached->mtu - size);
+        return report_too_big(skb, cached->mtu - size);
     if (!packet->gso_size && packet->ip_length + size > SFUNNEL_LARGEST_PACKET)
         return SFUNNEL_TOO_BIG;
     if (needs_segmenter(packet, cached)) {
@@ -61,22 +61,24 @@ static __always_inline int make_way(struct __sk_buff *skb, struct packet *packet
 }
 
 /* A funnel rule has matched. */
-VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct cached_flow *cached) {
-    struct carrier carrier = {};
+VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct cached_flow *cached) {
+    struct packet *packet = packet_under_way();
+    struct carrier *carrier;
     int outcome;
 
-    if (IS_MISSING(packet) || IS_MISSING(cached))
+    if (!packet || IS_MISSING(cached))
         return SFUNNEL_FAILED;
-    carrier.sport = cached->carrier_sport;
-    carrier.dport = cached->carrier_dport;
-    carrier.transport = cached->other_transport;
-    outcome = make_way(skb, packet, cached, carrier_size(carrier.transport));
+    carrier = &packet->carrier;
+    carrier->sport = cached->carrier_sport;
+    carrier->dport = cached->carrier_dport;
+    carrier->transport = cached->other_transport;
+    outcome = make_way(skb, packet, cached, carrier_size(carrier->transport));
     if (outcome == GO_ON)
-        outcome = push_carrier(skb, packet, &carrier);
+        outcome = push_carrier(skb, packet);
     if (outcome != GO_ON)
         return outcome;
     if (!is_fresh(cached)) {
-        remember_funneled(packet, &carrier);
+        remember_funneled(packet);
         set_fresh(cached);
     }
     return SFUNNEL_FUNNELED;
@@ -86,18 +88,21 @@ VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct packet *packet, struct ca
  * The carrier is off as soon as the pod may see the flow: what is allowed, and under which port.
  * The answer is kept beside the carrier that it was given for.
  */
-VERIFIED_ONCE int admit(const struct packet *packet, struct cached_flow *cached, __u32 generation) {
-    const struct inner *inner = &packet->inner;
-    struct carrier carrier = {};
+VERIFIED_ONCE int admit(struct cached_flow *cached, __u32 generation) {
+    struct packet *packet = packet_under_way();
+    const struct inner *inner;
+    struct carrier *carrier;
     struct sfunnel_rule *rule;
     bool begins;
     int port;
 
-    if (IS_MISSING(packet) || IS_MISSING(cached))
+    if (!packet || IS_MISSING(cached))
         return SFUNNEL_FAILED;
-    carrier.sport = packet->flow.sport;
-    carrier.dport = packet->flow.dport;
-    carrier.transport = packet->flow.transport;
+    inner = &packet->inner;
+    carrier = &packet->carrier;
+    carrier->sport = packet->flow.sport;
+    carrier->dport = packet->flow.dport;
+    carrier->transport = packet->flow.transport;
     begins = inner->flow.transport == IPPROTO_TCP &&
              (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
     rule = find_rule_at(list_in_force(packet, generation), packet->rule_index - 1);
@@ -105,13 +110,13 @@ VERIFIED_ONCE int admit(const struct packet *packet, struct cached_flow *cached,
         return SFUNNEL_FAILED;
     if (!port_matches(&rule->allow, inner->flow.dport))
         return SFUNNEL_NOT_ALLOWED;
-    port = remember_unfunneled(packet, &inner->flow, &carrier, begins);
+    port = remember_unfunneled(begins);
     if (port < 0)
         return SFUNNEL_NO_FREE_PORT;
     cached->generation = generation;
-    cached->carrier_sport = carrier.sport;
-    cached->carrier_dport = carrier.dport;
-    cached->other_transport = carrier.transport;
+    cached->carrier_sport = carrier->sport;
+    cached->carrier_dport = carrier->dport;
+    cached->other_transport = carrier->transport;
     cached->rule_index = packet->rule_index;
     cached->port = port;
     set_fresh(cached);
@@ -158,13 +163,13 @@ static __always_inline int show_port(struct __sk_buff *skb, struct packet *packe
 }
 
 /* An unfunnel rule has matched the carrier, if it is one. */
-VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
-                           struct cached_flow *cached) {
+VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct cached_flow *cached) {
+    struct packet *packet = packet_under_way();
     struct cached_flow *known;
     __u32 generation;
     int outcome;
 
-    if (IS_MISSING(packet) || IS_MISSING(cached))
+    if (!packet || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     generation = cached->generation;
     if (packet->flow.transport == IPPROTO_TCP && !is_tcp_carrier(skb, packet))
@@ -182,7 +187,7 @@ VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
     if (!known)
         return SFUNNEL_FAILED;
     if (!is_admitted(packet, known, generation)) {
-        outcome = admit(packet, known, generation);
+        outcome = admit(known, generation);
         if (outcome != GO_ON)
             return outcome;
     }
@@ -193,23 +198,24 @@ VERIFIED_ONCE int unfunnel(struct __sk_buff *skb, struct packet *packet,
 }
 
 /* No rule has matched, but this may be the answer to a flow that came funneled. */
-VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
-                               struct cached_flow *cached) {
-    struct carrier carrier = {};
+VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct cached_flow *cached) {
+    struct packet *packet = packet_under_way();
+    struct carrier *carrier;
     struct sfunnel_reply *reply;
     int outcome;
     __u16 port;
 
-    if (IS_MISSING(packet) || IS_MISSING(cached))
+    if (!packet || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     reply = find_reply_to_funnel(packet);
     if (!reply)
         return SFUNNEL_NO_MATCH;
-    carrier.sport = reply->carrier_sport;
-    carrier.dport = reply->carrier_dport;
-    carrier.transport = reply->carrier_transport;
+    carrier = &packet->carrier;
+    carrier->sport = reply->carrier_sport;
+    carrier->dport = reply->carrier_dport;
+    carrier->transport = reply->carrier_transport;
     port = reply->port;
-    outcome = make_way(skb, packet, cached, carrier_size(carrier.transport));
+    outcome = make_way(skb, packet, cached, carrier_size(carrier->transport));
     if (outcome != GO_ON)
         return outcome;
     if (port != packet->flow.dport &&
@@ -217,7 +223,7 @@ VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
                       (__u32)packet->flow.dport << 16 | port) ||
          read_checksum_again(skb, packet)))
         return SFUNNEL_FAILED;
-    outcome = push_carrier(skb, packet, &carrier);
+    outcome = push_carrier(skb, packet);
     if (outcome != GO_ON)
         return outcome;
     if (!is_fresh(cached))
@@ -226,11 +232,11 @@ VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct packet *packet,
 }
 
 /* Nor this; but it may bring the answer to a flow that left funneled. */
-VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
-                                 struct cached_flow *cached, __u32 replies) {
+VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct cached_flow *cached, __u32 replies) {
+    struct packet *packet = packet_under_way();
     int outcome;
 
-    if (IS_MISSING(packet) || IS_MISSING(cached))
+    if (!packet || IS_MISSING(cached))
         return SFUNNEL_FAILED;
     if (packet->flow.transport == IPPROTO_TCP) {
         if (!(replies & SFUNNEL_REPLY_IN_TCP) || !is_tcp_carrier(skb, packet))
@@ -240,10 +246,8 @@ VERIFIED_ONCE int unfunnel_reply(struct __sk_buff *skb, struct packet *packet,
     }
 
     /* The carrier does not tell what it carries; the length of UDP seldom fits by chance. */
-    if (find_inner(skb, packet, IPPROTO_UDP) != GO_ON ||
-        !is_reply_to_unfunnel(packet, &packet->inner.flow)) {
-        if (find_inner(skb, packet, IPPROTO_TCP) != GO_ON ||
-            !is_reply_to_unfunnel(packet, &packet->inner.flow))
+    if (find_inner(skb, packet, IPPROTO_UDP) != GO_ON || !is_reply_to_unfunnel(packet)) {
+        if (find_inner(skb, packet, IPPROTO_TCP) != GO_ON || !is_reply_to_unfunnel(packet))
             return SFUNNEL_NO_MATCH;
     }
     if (needs_segmenter(packet, cached)) {

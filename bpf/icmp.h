@@ -84,20 +84,18 @@ static __noinline bool is_intact(struct __sk_buff *skb, const struct packet *pac
  * Did we send the quoted packet under this carrier, at the opposite hook: for a rule, or as a
  * reply? For a client whose port is remapped this does not tell.
  */
-VERIFIED_ONCE bool left_in_carrier(const struct packet *packet, const struct quote *quote) {
-    struct sfunnel_reply_key key;
+static __noinline bool left_in_carrier(struct packet *packet, const struct quote *quote) {
+    struct sfunnel_reply_key *key;
     struct sfunnel_reply *known;
 
-    if (IS_MISSING(packet) || IS_MISSING(quote))
-        return false;
-    key_of_replies(&key, packet, &quote->flow, true);
-    key.direction = packet->direction;
-    known = bpf_map_lookup_elem(&replies, &key);
+    key = key_of_replies(packet, &quote->flow, true);
+    key->direction = packet->direction;
+    known = bpf_map_lookup_elem(&replies, key);
     if (known && same_carrier(known, &quote->carrier))
         return true;
-    key_of_reply(&key, packet, &quote->flow, false);
-    key.direction = opposite(packet->direction);
-    known = bpf_map_lookup_elem(&replies, &key);
+    key = key_of_reply(packet, &quote->flow, false);
+    key->direction = opposite(packet->direction);
+    known = bpf_map_lookup_elem(&replies, key);
     return known && known->port == quote->flow.dport &&
            known->carrier_sport == quote->carrier.sport &&
            known->carrier_dport == quote->carrier.dport &&
@@ -105,16 +103,14 @@ VERIFIED_ONCE bool left_in_carrier(const struct packet *packet, const struct quo
 }
 
 /* Did the quoted packet come in a carrier at the opposite hook, and in which? */
-VERIFIED_ONCE bool came_in_carrier(const struct packet *packet, struct quote *quote) {
-    struct sfunnel_reply_key key;
+static __noinline bool came_in_carrier(struct packet *packet, struct quote *quote) {
+    struct sfunnel_reply_key *key;
     struct sfunnel_reply *known;
 
-    if (IS_MISSING(packet) || IS_MISSING(quote))
-        return false;
     quote->port = quote->flow.sport;
-    key_of_replies(&key, packet, &quote->flow, false);
-    key.direction = packet->direction;
-    known = bpf_map_lookup_elem(&replies, &key);
+    key = key_of_replies(packet, &quote->flow, false);
+    key->direction = packet->direction;
+    known = bpf_map_lookup_elem(&replies, key);
     if (known) {
         quote->carrier.sport = known->carrier_dport;
         quote->carrier.dport = known->carrier_sport;
@@ -122,9 +118,9 @@ VERIFIED_ONCE bool came_in_carrier(const struct packet *packet, struct quote *qu
         quote->port = known->port;
         return true;
     }
-    key_of_reply(&key, packet, &quote->flow, true);
-    key.direction = opposite(packet->direction);
-    known = bpf_map_lookup_elem(&replies, &key);
+    key = key_of_reply(packet, &quote->flow, true);
+    key->direction = opposite(packet->direction);
+    known = bpf_map_lookup_elem(&replies, key);
     if (!known)
         return false;
     quote->carrier.sport = known->carrier_sport;
@@ -141,16 +137,16 @@ static __noinline int move_quoted_checksum(struct __sk_buff *skb, const struct q
                                            __u32 size, __u32 difference) {
     __u32 place = checksum_place(quote->flow.transport);
     __u32 offset = quote->offset + size + place;
-    __u16 checksum;
+    int checksum;
 
-    if (quote->length < size + place + sizeof(checksum))
+    if (quote->length < size + place + sizeof(__u16))
         return 0;
-    if (read_header(skb, offset, &checksum, sizeof(checksum)))
+    checksum = read_word(skb, offset);
+    if (checksum < 0)
         return -1;
     if (quote->flow.transport == IPPROTO_UDP && checksum == 0)
         return 0;
-    checksum = moved_checksum(checksum, quote->flow.transport, difference);
-    return bpf_skb_store_bytes(skb, offset, &checksum, sizeof(checksum), 0);
+    return write_word(skb, offset, moved_checksum(checksum, quote->flow.transport, difference), 0);
 }
 
 /* RFC 4884: where what follows the quote is to be found. A length that cannot be stays as it is. */
@@ -219,7 +215,6 @@ static __noinline int finish_error(struct __sk_buff *skb, struct error_report *r
                                    __u32 protocol, __s32 growth) {
     struct packet *packet = &report->packet;
     struct error_head *head = &report->head;
-    struct ip_middle ip = changed_ip(&packet->ip, packet->ip.protocol, growth);
     __u32 length = packet->l4_length + growth;
     __s64 sum;
 
@@ -228,8 +223,8 @@ static __noinline int finish_error(struct __sk_buff *skb, struct error_report *r
     else
         change_head(head, protocol, growth);
     head->icmp.checksum = 0;
-    if (write_head(skb, packet, head) ||
-        write_ip_by_helper(skb, packet->network_offset, is_ip6(packet), &ip))
+    packet->changed_ip = changed_ip(&packet->ip, packet->ip.protocol, growth);
+    if (write_head(skb, packet, head) || write_ip_by_helper(skb, packet))
         return -1;
     sum = sum_bytes(skb, packet->l4_offset, length);
     if (sum < 0)
@@ -260,20 +255,21 @@ static __noinline int unfunnel_error(struct __sk_buff *skb, struct error_report 
 }
 
 /* The quoted packet gets the carrier that it came in, as it was. */
-static __noinline int write_quoted_carrier(struct __sk_buff *skb, const struct quote *quote,
+static __noinline int write_quoted_carrier(struct __sk_buff *skb, struct error_report *report,
                                            __u32 size) {
+    union carrier_header *header = &report->packet.header;
+    const struct quote *quote = &report->quote;
     __u32 sum = ~sum_pseudo(quote->flow.transport, quote->l4_length);
-    union carrier_header header;
 
     sum = sum_add(sum, sum_addresses(&quote->flow));
     sum = sum_add(sum, sum_pseudo(quote->carrier.transport, quote->l4_length + size));
-    if (size == sizeof(header.tcp)) {
-        fill_tcp_carrier(&header.tcp, quote->carrier.sport, quote->carrier.dport, sum);
-        return bpf_skb_store_bytes(skb, quote->offset, &header.tcp, sizeof(header.tcp), 0);
+    if (size == sizeof(header->tcp)) {
+        fill_tcp_carrier(&header->tcp, quote->carrier.sport, quote->carrier.dport, sum);
+        return bpf_skb_store_bytes(skb, quote->offset, &header->tcp, sizeof(header->tcp), 0);
     }
-    fill_udp_carrier(&header.udp, quote->carrier.sport, quote->carrier.dport,
+    fill_udp_carrier(&header->udp, quote->carrier.sport, quote->carrier.dport,
                      quote->l4_length + size, sum);
-    return bpf_skb_store_bytes(skb, quote->offset, &header.udp, sizeof(header.udp), 0);
+    return bpf_skb_store_bytes(skb, quote->offset, &header->udp, sizeof(header->udp), 0);
 }
 
 /* The quoted packet shows the client's own port again; the checksum covers it, if it is quoted. */
@@ -282,15 +278,17 @@ static __noinline int show_quoted_port(struct __sk_buff *skb, const struct quote
 
     if (move_quoted_checksum(skb, quote, 0, sum_add(port, (__u16)~shown)))
         return -1;
-    return bpf_skb_store_bytes(skb, quote->offset, &port, sizeof(port), 0);
+    return write_word(skb, quote->offset, port, 0);
 }
 
 static __noinline int funnel_error(struct __sk_buff *skb, struct error_report *report) {
     const struct quote *quote = &report->quote;
     __u32 size = carrier_size(quote->carrier.transport);
 
-    if (report->packet.ip_length + size > IP_MAX_LENGTH ||
-        sizeof(struct iphdr) + quote->l4_length + size > IP_MAX_LENGTH)
+    /* What a length field says: of IPv4 with its header, of IPv6 without. */
+    __u32 header = is_ip6(&report->packet) ? 0 : sizeof(struct iphdr);
+    if (header + report->packet.l4_length + size > IP_MAX_LENGTH ||
+        header + quote->l4_length + size > IP_MAX_LENGTH)
         return SFUNNEL_NOT_TCP_UDP;
     if (move_quoted_checksum(skb, quote, 0, ~sum_addresses(&quote->flow)))
         return SFUNNEL_FAILED;
@@ -298,7 +296,7 @@ static __noinline int funnel_error(struct __sk_buff *skb, struct error_report *r
         return SFUNNEL_FAILED;
     if (bpf_skb_pull_data(skb, report->packet.l4_offset) ||
         bpf_skb_adjust_room(skb, size, BPF_ADJ_ROOM_NET, 0) ||
-        write_quoted_carrier(skb, quote, size) ||
+        write_quoted_carrier(skb, report, size) ||
         finish_error(skb, report, quote->carrier.transport, size))
         return SFUNNEL_FAILED;
     return SFUNNEL_ERROR_FUNNELED;
@@ -321,61 +319,61 @@ static __always_inline bool is_quoted_inner(struct error_report *report,
 static __noinline int try_quoted_carrier(struct __sk_buff *skb, struct error_report *report) {
     struct quote *quote = &report->quote;
     __u32 size = carrier_size(quote->protocol);
-    struct l4_start start;
+    struct l4_start *start = &report->packet.start;
 
     if (quote->protocol == IPPROTO_TCP) {
         /* RFC 792 promises no more than 8 bytes, among them the sequence number. */
-        if (quote->length < sizeof(start))
-            return read_header(skb, quote->offset, &start, QUOTED_LEAST) ||
-                           start.tcp.seq != bpf_htonl(CARRIER_SEQ)
+        if (quote->length < sizeof(*start))
+            return read_header(skb, quote->offset, start, QUOTED_LEAST) ||
+                           start->tcp.seq != bpf_htonl(CARRIER_SEQ)
                        ? GO_ON
                        : SFUNNEL_QUOTE_TOO_SHORT;
-        if (read_header(skb, quote->offset, &start, sizeof(start)) || !has_carrier_fields(&start))
+        if (read_header(skb, quote->offset, start, sizeof(*start)) || !has_carrier_fields(start))
             return GO_ON;
         if (quote->length < size + QUOTED_LEAST)
             return SFUNNEL_QUOTE_TOO_SHORT;
     } else if (quote->length < size + QUOTED_LEAST ||
-               read_header(skb, quote->offset, &start, UDP_START)) {
+               read_header(skb, quote->offset, start, UDP_START)) {
         return GO_ON;
     }
-    quote->carrier.sport = bpf_ntohs(start.source);
-    quote->carrier.dport = bpf_ntohs(start.dest);
+    quote->carrier.sport = bpf_ntohs(start->source);
+    quote->carrier.dport = bpf_ntohs(start->dest);
     quote->carrier.transport = quote->protocol;
     if (quote->l4_length < size + QUOTED_LEAST ||
-        read_header(skb, quote->offset + size, &start, QUOTED_LEAST))
+        read_header(skb, quote->offset + size, start, QUOTED_LEAST))
         return GO_ON;
-    if (!is_quoted_inner(report, &start, IPPROTO_UDP, size) &&
-        !is_quoted_inner(report, &start, IPPROTO_TCP, size))
+    if (!is_quoted_inner(report, start, IPPROTO_UDP, size) &&
+        !is_quoted_inner(report, start, IPPROTO_TCP, size))
         return GO_ON;
     return unfunnel_error(skb, report);
 }
 
 /* An ICMP packet without options; fragments do not come here. */
 static __always_inline bool read_icmp_packet(struct __sk_buff *skb, struct packet *packet) {
-    struct iphdr ip;
+    struct iphdr *ip = &packet->ip_start.ip;
 
-    if (read_header(skb, packet->network_offset, &ip, sizeof(ip)) || ip.ihl * 4 != sizeof(ip))
+    if (read_header(skb, packet->network_offset, ip, sizeof(*ip)) || ip->ihl * 4 != sizeof(*ip))
         return false;
     packet->flow.family = SFUNNEL_IPV4;
-    packet->ip_length = bpf_ntohs(ip.tot_len);
-    set_ip_middle(packet, &ip);
-    set_l4_place(packet, sizeof(ip), 0);
+    packet->ip_length = bpf_ntohs(ip->tot_len);
+    set_ip_middle(packet, ip);
+    set_l4_place(packet, sizeof(*ip), 0);
     return true;
 }
 
 /* The same of ICMPv6, whose checksum covers the addresses. */
 static __always_inline bool read_icmp6_packet(struct __sk_buff *skb, struct packet *packet) {
-    struct ip6_start ip;
+    struct ip6_start *ip = &packet->ip_start.ip6;
 
-    if (read_header(skb, packet->network_offset, &ip, sizeof(ip)) ||
+    if (read_header(skb, packet->network_offset, ip, sizeof(*ip)) ||
         read_header(skb, packet->network_offset + IP6_ADDRESSES, packet->flow.saddr,
                     IP6_ADDRESSES_SIZE))
         return false;
     packet->flow.family = SFUNNEL_IPV6;
-    packet->ip_length = sizeof(struct ipv6hdr) + bpf_ntohs(ip.middle.payload_length);
-    packet->ip.total_length = ip.middle.payload_length;
-    packet->ip.ttl = ip.middle.hop_limit;
-    packet->ip.protocol = ip.middle.next_header;
+    packet->ip_length = sizeof(struct ipv6hdr) + bpf_ntohs(ip->middle.payload_length);
+    packet->ip.total_length = ip->middle.payload_length;
+    packet->ip.ttl = ip->middle.hop_limit;
+    packet->ip.protocol = ip->middle.next_header;
     set_l4_place(packet, sizeof(struct ipv6hdr), 0);
     return true;
 }
@@ -438,9 +436,8 @@ static __always_inline bool read_error6(struct __sk_buff *skb, struct error_repo
 /* An error, perhaps about a packet of a flow that is funneled. */
 __noinline int translate_error(struct __sk_buff *skb, __u32 direction, __u32 network_offset) {
     bool is_ip6 = skb->protocol == bpf_htons(ETH_P_IPV6);
-    __u32 zero = 0;
-    struct error_report *report = bpf_map_lookup_elem(&error_reports, &zero);
-    struct l4_start start;
+    struct error_report *report = look_up(&error_reports, 0);
+    struct l4_start *start;
     int outcome;
 
     if (!report)
@@ -455,9 +452,10 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 direction, __u32 net
     if (outcome != GO_ON)
         return outcome;
 
-    if (read_header(skb, report->quote.offset, &start, QUOTED_LEAST))
+    start = &report->packet.start;
+    if (read_header(skb, report->quote.offset, start, QUOTED_LEAST))
         return SFUNNEL_NOT_TCP_UDP;
-    set_ports(&report->quote.flow, bpf_ntohs(start.source), bpf_ntohs(start.dest),
+    set_ports(&report->quote.flow, bpf_ntohs(start->source), bpf_ntohs(start->dest),
               report->quote.protocol, report->quote.flow.family);
     if (!came_in_carrier(&report->packet, &report->quote))
         return SFUNNEL_NOT_TCP_UDP;

@@ -157,12 +157,25 @@ struct {
     __array(values, struct text);
 } sfunnel_text SEC(".maps");
 
+/*
+ * A value of an array. The index gets a whole slot of the stack, of which the first bytes are read
+ * (see struct packet).
+ */
+static __always_inline void *look_up(void *map, __u32 index) {
+    __u64 slot = index;
+
+    return bpf_map_lookup_elem(map, &slot);
+}
+
 /* bpf_csum_diff takes at most 512 bytes before 6.12. */
 #define SUM_CHUNK 512
 #define SUM_SPACE 2048
 
 struct sum_buffer {
     __u8 bytes[SUM_SPACE + 4];
+    __u32 offset; /* of what is still to be summed */
+    __u32 length;
+    __u32 sum;
 };
 
 struct {

@@ -26,9 +26,12 @@
 #define TCP_OPTION_MSS_LENGTH 4
 
 /* The MTU of a route over this device to the peer of the packet, where the user has set one. */
-static __noinline __u32 route_mtu(const struct packet *packet) {
-    struct sfunnel_route_key key = {.prefix_length = 32 + 128, .ifindex = packet->ifindex};
+static __noinline __u32 route_mtu(struct packet *packet) {
+    struct sfunnel_route_key *key = &packet->route_key;
     __u32 *mtu;
+
+    key->prefix_length = 32 + 128;
+    key->ifindex = packet->ifindex;
 
     /* Both are read, or the verifier would meet a pointer whose offset depends on a variable. */
 #pragma unroll
@@ -37,9 +40,9 @@ static __noinline __u32 route_mtu(const struct packet *packet) {
 
         barrier_var(source);
         barrier_var(destination);
-        key.destination[word] = packet->direction == SFUNNEL_EGRESS ? destination : source;
+        key->destination[word] = packet->direction == SFUNNEL_EGRESS ? destination : source;
     }
-    mtu = bpf_map_lookup_elem(&route_mtus, &key);
+    mtu = bpf_map_lookup_elem(&route_mtus, key);
     return mtu && *mtu ? *mtu : SFUNNEL_LARGEST_PACKET;
 }
 
@@ -52,7 +55,7 @@ static __always_inline __u32 smaller(__u32 one, __u32 other) {
  * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
  * make too large a packet, on 5.12 to 5.16 it is lost behind us.
  */
-static __noinline __u32 way_mtu(struct __sk_buff *skb, const struct packet *packet) {
+static __noinline __u32 way_mtu(struct __sk_buff *skb, struct packet *packet) {
     __u32 device = 0;
 
     if (HAS_LOOP_HELPER)
@@ -70,12 +73,13 @@ static __always_inline __u32 ip_options_length(const struct packet *packet) {
 /* The length of the packet, or of its segments. */
 static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct packet *packet) {
     __u32 header_length = sizeof(struct udphdr);
-    __u8 tcp_offset;
+    int tcp_offset;
 
     if (!packet->gso_size)
         return packet->ip_length;
     if (packet->flow.transport == IPPROTO_TCP) {
-        if (read_header(skb, packet->l4_offset + TCP_OFFSET_BYTE, &tcp_offset, sizeof(tcp_offset)))
+        tcp_offset = read_byte(skb, packet->l4_offset + TCP_OFFSET_BYTE);
+        if (tcp_offset < 0)
             return packet->ip_length;
         header_length = tcp_offset >> 4 << 2;
     }
@@ -95,35 +99,39 @@ static __always_inline bool exceeds_mtu(struct __sk_buff *skb, const struct pack
  * at it once and not once a round.
  */
 __noinline int step_over_option(struct __sk_buff *skb, int place, int end) {
-    __u8 option[2];
+    int option, kind, length;
 
     if (place <= 0)
         return place;
-    if (place + 2 > end || read_header(skb, place, option, sizeof(option)) ||
-        option[0] == TCP_OPTION_END)
+    option = place + 2 > end ? -1 : read_word(skb, place);
+    if (option < 0)
         return 0;
-    if (option[0] == TCP_OPTION_NOP)
+    /* As they lie there: kind, length. */
+    kind = option & 0xff;
+    length = option >> 8;
+    if (kind == TCP_OPTION_END)
+        return 0;
+    if (kind == TCP_OPTION_NOP)
         return place + 1;
-    if (option[1] < 2 || place + option[1] > end)
+    if (length < 2 || place + length > end)
         return 0;
-    if (option[0] != TCP_OPTION_MSS || option[1] != TCP_OPTION_MSS_LENGTH)
-        return place + option[1];
+    if (kind != TCP_OPTION_MSS || length != TCP_OPTION_MSS_LENGTH)
+        return place + length;
     return -(place + 2);
 }
 
 /* Where the MSS of a SYN lies, from the start of the frame; 0 if it has none. */
 static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end) {
     int place = tcp_offset + sizeof(struct tcphdr), end;
-    __u8 length;
+    int length = read_byte(skb, tcp_offset + TCP_OFFSET_BYTE);
 
-    if (read_header(skb, tcp_offset + TCP_OFFSET_BYTE, &length, sizeof(length)))
+    if (length < 0)
         return 0;
     end = tcp_offset + (length >> 4 << 2);
     /* Options that are not all there may be anything. */
     if ((__u32)end > packet_end)
         return 0;
-        /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate.
-         */
+        /* Without CAP_PERFMON the verifier follows a loop beyond its end. */
 #pragma unroll
     for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
         place = step_over_option(skb, place, end);
@@ -136,11 +144,10 @@ static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 
  */
 __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end, __u32 limit) {
     __u32 place = find_mss(skb, tcp_offset, packet_end);
-    __u16 advertised, lowered = bpf_htons(limit), from, to;
+    int advertised = place ? read_word(skb, place) : -1;
+    __u16 lowered = bpf_htons(limit), from, to;
 
-    if (place == 0 || read_header(skb, place, &advertised, sizeof(advertised)))
-        return 0;
-    if (bpf_ntohs(advertised) <= limit)
+    if (advertised < 0 || bpf_ntohs(advertised) <= limit)
         return 0;
     from = advertised;
     to = lowered;
@@ -151,7 +158,7 @@ __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_e
     }
     if (bpf_l4_csum_replace(skb, tcp_offset + offsetof(struct tcphdr, check), from, to,
                             sizeof(to)) ||
-        bpf_skb_store_bytes(skb, place, &lowered, sizeof(lowered), 0))
+        write_word(skb, place, lowered, 0))
         return -1;
     count_event(SFUNNEL_FLOW_MSS_CLAMPED);
     return 0;

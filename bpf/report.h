@@ -71,15 +71,15 @@ _Static_assert(sizeof(struct own_error) <= sizeof(struct sum_buffer) &&
 
 /* Without an Ethernet header there is nothing to swap. */
 static __always_inline int swap_mac_addresses(struct __sk_buff *skb, __u32 network_offset) {
-    __u8 addresses[2 * ETH_ALEN], swapped[2 * ETH_ALEN];
+    __u8 destination[ETH_ALEN], source[ETH_ALEN];
 
     if (network_offset == 0)
         return 0;
-    if (bpf_skb_load_bytes(skb, 0, addresses, sizeof(addresses)))
+    if (bpf_skb_load_bytes(skb, 0, destination, ETH_ALEN) ||
+        bpf_skb_load_bytes(skb, ETH_ALEN, source, ETH_ALEN) ||
+        bpf_skb_store_bytes(skb, 0, source, ETH_ALEN, 0))
         return -1;
-    __builtin_memcpy(swapped, addresses + ETH_ALEN, ETH_ALEN);
-    __builtin_memcpy(swapped + ETH_ALEN, addresses, ETH_ALEN);
-    return bpf_skb_store_bytes(skb, 0, swapped, sizeof(swapped), 0);
+    return bpf_skb_store_bytes(skb, ETH_ALEN, destination, ETH_ALEN, 0);
 }
 
 /* Sends the error in where the packet wanted to go out. */
@@ -134,19 +134,24 @@ static __always_inline bool is_answerable(const struct iphdr *ip) {
  * To the sender on this host, or to one for whom it forwards. The error bears the address that the
  * packet was sent to: it has the best chance to pass a filter on the way back.
  */
-__noinline int report_fragmentation_needed(struct __sk_buff *skb, __u32 network_offset, __u32 mtu) {
+__noinline int report_fragmentation_needed(struct __sk_buff *skb, __u32 mtu) {
+    struct packet *packet = packet_under_way();
+    __u32 network_offset;
     struct own_error *error;
-    struct iphdr ip;
-    __u32 zero = 0;
+    struct iphdr *ip;
 
-    if (read_header(skb, network_offset, &ip, sizeof(ip)) || !is_answerable(&ip) ||
-        ip_length_of(skb, network_offset, &ip) < sizeof(ip) + QUOTED_L4)
+    if (!packet)
+        return SFUNNEL_TOO_BIG;
+    network_offset = packet->network_offset;
+    ip = &packet->ip_start.ip;
+    if (read_header(skb, network_offset, ip, sizeof(*ip)) || !is_answerable(ip) ||
+        packet->ip_length < sizeof(*ip) + QUOTED_L4)
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
-    if (cut_short(skb, network_offset + sizeof(ip), network_offset + sizeof(*error)))
+    if (cut_short(skb, network_offset + sizeof(*ip), network_offset + sizeof(*error)))
         return SFUNNEL_FAILED;
-    error = bpf_map_lookup_elem(&sum_buffers, &zero);
+    error = look_up(&sum_buffers, 0);
     if (!error || bpf_skb_load_bytes(skb, network_offset, &error->quoted_ip,
                                      sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
         return SFUNNEL_FAILED;
@@ -181,18 +186,22 @@ static __always_inline bool is_multicast_ipv6(const struct in6_addr *address) {
     return address->in6_u.u6_addr8[0] == 0xff;
 }
 
-__noinline int report_packet_too_big(struct __sk_buff *skb, __u32 network_offset, __u32 mtu) {
+__noinline int report_packet_too_big(struct __sk_buff *skb, __u32 mtu) {
+    struct packet *packet = packet_under_way();
+    __u32 network_offset;
     struct own_error_ipv6 *error;
-    struct ipv6hdr ip;
-    __u32 zero = 0;
+    struct ipv6hdr *ip;
 
-    if ((__s32)mtu < LEAST_MTU_IPV6 || read_header(skb, network_offset, &ip, sizeof(ip)) ||
-        is_multicast_ipv6(&ip.daddr) ||
-        ip6_length_of(skb, network_offset, ip.payload_len) < sizeof(ip) + QUOTED_L4)
+    if (!packet || (__s32)mtu < LEAST_MTU_IPV6)
         return SFUNNEL_TOO_BIG;
-    if (cut_short(skb, network_offset + sizeof(ip), network_offset + sizeof(*error)))
+    network_offset = packet->network_offset;
+    ip = &packet->ip_start.whole_ip6;
+    if (read_header(skb, network_offset, ip, sizeof(*ip)) || is_multicast_ipv6(&ip->daddr) ||
+        packet->ip_length < sizeof(*ip) + QUOTED_L4)
+        return SFUNNEL_TOO_BIG;
+    if (cut_short(skb, network_offset + sizeof(*ip), network_offset + sizeof(*error)))
         return SFUNNEL_FAILED;
-    error = bpf_map_lookup_elem(&sum_buffers, &zero);
+    error = look_up(&sum_buffers, 0);
     if (!error || bpf_skb_load_bytes(skb, network_offset, &error->quoted_ip,
                                      sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
         return SFUNNEL_FAILED;
@@ -203,10 +212,9 @@ __noinline int report_packet_too_big(struct __sk_buff *skb, __u32 network_offset
 }
 
 /* `mtu` bytes, an IP header included, are what the sender may send. */
-static __always_inline int report_too_big(struct __sk_buff *skb, __u32 network_offset, __u32 mtu) {
-    return skb->protocol == bpf_htons(ETH_P_IPV6)
-               ? report_packet_too_big(skb, network_offset, mtu)
-               : report_fragmentation_needed(skb, network_offset, mtu);
+static __always_inline int report_too_big(struct __sk_buff *skb, __u32 mtu) {
+    return skb->protocol == bpf_htons(ETH_P_IPV6) ? report_packet_too_big(skb, mtu)
+                                                  : report_fragmentation_needed(skb, mtu);
 }
 
 #endif

@@ -67,12 +67,9 @@ static __always_inline bool has_segmenter(struct __sk_buff *skb) {
  * it off again on the way back. Its addresses are zeros: nobody looks at them.
  */
 static __always_inline int add_ethernet_header(struct __sk_buff *skb) {
-    __u16 protocol = skb->protocol;
-
     if (bpf_skb_change_head(skb, ETH_HLEN, 0))
         return -1;
-    return bpf_skb_store_bytes(skb, offsetof(struct ethhdr, h_proto), &protocol, sizeof(protocol),
-                               0);
+    return write_word(skb, offsetof(struct ethhdr, h_proto), skb->protocol, 0);
 }
 
 /* GO_ON for a small packet that has nobody to follow. */

@@ -11,6 +11,7 @@
 
 #include "abi.h"
 #include "maps.h"
+#include "packet.h"
 #include "parse.h"
 #include "cache.h"
 #include "classify.h"
@@ -27,14 +28,14 @@
 #include "finish.h"
 
 /* No rule has matched: the packet may still belong to a flow that another one has funneled. */
-static __always_inline int follow(struct __sk_buff *skb, struct packet *packet,
-                                  struct cached_flow *cached, __u32 replies) {
+static __always_inline int follow(struct __sk_buff *skb, struct cached_flow *cached,
+                                  __u32 replies) {
     int outcome = SFUNNEL_NO_MATCH;
 
     if (replies & SFUNNEL_REPLY_TO_FUNNEL)
-        outcome = funnel_reply(skb, packet, cached);
+        outcome = funnel_reply(skb, cached);
     if (outcome == SFUNNEL_NO_MATCH && replies & (SFUNNEL_REPLY_IN_TCP | SFUNNEL_REPLY_IN_UDP))
-        outcome = unfunnel_reply(skb, packet, cached, replies);
+        outcome = unfunnel_reply(skb, cached, replies);
     return outcome;
 }
 
@@ -54,32 +55,28 @@ static __always_inline __u32 replies_at(const struct sfunnel_control *in_force, 
 /* The frames of a test run always have an Ethernet header. */
 static __always_inline __u32 traits_of(struct __sk_buff *skb, const struct packet *packet,
                                        const struct sfunnel_control *in_force) {
-    struct sfunnel_hook hook = {.ifindex = packet->ifindex, .direction = packet->direction};
     __u32 *traits;
 
     if (!in_force->has_special_hooks)
         return 0;
-    traits = bpf_map_lookup_elem(&special_hooks, &hook);
+    traits = bpf_map_lookup_elem(&special_hooks, &packet->hook);
     if (!traits)
         return 0;
     return is_test_run(skb) ? *traits & ~SFUNNEL_HOOK_WITHOUT_ETHERNET : *traits;
 }
 
 /* Asks the rules, and keeps what they say for the packets to come. */
-static __noinline void ask_rules(const struct packet *packet,
-                                 const struct sfunnel_control *in_force,
+static __noinline void ask_rules(struct packet *packet, const struct sfunnel_control *in_force,
                                  struct cached_flow *cached) {
     struct sfunnel_rule *rule = NULL;
-    __u32 index = 0;
 
     if (!(packet->traits & SFUNNEL_HOOK_REPLIES_ONLY))
-        rule = classify(&packet->flow, list_in_force(packet, in_force->generation), &index);
+        rule = classify(packet, list_in_force(packet, in_force->generation));
     cached->generation = in_force->generation;
-    cached->rule_index = 0;
+    cached->rule_index = packet->rule_index;
     set_stale(cached);
     if (!rule)
         return;
-    cached->rule_index = index + 1;
     cached->counter = rule->counter;
     cached->kind = rule->kind;
     cached->other_transport = rule->other_transport;
@@ -96,15 +93,15 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
     if (cached->generation != in_force->generation)
         ask_rules(packet, in_force, cached);
     if (!cached->rule_index)
-        return follow(skb, packet, cached, replies_at(in_force, packet->direction));
+        return follow(skb, cached, replies_at(in_force, packet->direction));
     packet->rule_index = cached->rule_index;
     count_rule(cached->counter, packet->frame_length);
 
     switch (cached->kind) {
     case SFUNNEL_FUNNEL_ENCAP:
-        return funnel(skb, packet, cached);
+        return funnel(skb, cached);
     case SFUNNEL_UNFUNNEL_DECAP:
-        return unfunnel(skb, packet, cached);
+        return unfunnel(skb, cached);
     case SFUNNEL_DROP:
         return SFUNNEL_DROPPED;
     default:
@@ -119,10 +116,9 @@ static __always_inline bool is_untouched(int outcome) {
 
 static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
     struct sfunnel_control *in_force;
-    __u32 zero = 0;
     int outcome;
 
-    in_force = bpf_map_lookup_elem(&control, &zero);
+    in_force = look_up(&control, 0);
     if (!in_force)
         return SFUNNEL_FAILED;
     /* A sender's own copy of a multicast: it has no Ethernet header, and he wants it as it is. */
@@ -146,14 +142,11 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
 }
 
 static __always_inline int handle(struct __sk_buff *skb, enum sfunnel_direction direction) {
-    __u32 zero = 0;
-    struct packet *packet = bpf_map_lookup_elem(&packets, &zero);
+    struct packet *packet = new_packet();
     int outcome;
 
-    /* Never, but the verifier does not know. */
     if (!packet)
         return TC_ACT_UNSPEC;
-    __builtin_memset(packet, 0, offsetof(struct packet, inner));
     packet->ifindex = skb->ifindex;
     packet->direction = direction;
     packet->gso_size = skb->gso_size;

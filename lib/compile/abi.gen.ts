@@ -193,7 +193,7 @@ export const layout = {
       transport: { offset: 36, size: 1 },
       toUnfunnel: { offset: 37, size: 1 },
       direction: { offset: 38, size: 1 },
-      zero: { offset: 39, size: 1 },
+      family: { offset: 39, size: 1 },
       ifindex: { offset: 40, size: 4 },
     },
   },
