@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which rule is this packet about? The first one whose match holds. */
+/*
+ * Which rule is this packet about? The first one whose match holds. The list that is in force when
+ * a packet comes is never changed while the packet is here.
+ */
 #ifndef SFUNNEL_CLASSIFY_H
 #define SFUNNEL_CLASSIFY_H
 
@@ -88,7 +91,7 @@ static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
 struct search {
     const struct sfunnel_flow *flow;
     void *rules;
-    __u32 index; /* of the first rule that matched */
+    __u64 index; /* of the first rule that matched */
 };
 
 /* One step of the search; 1 ends it. */
@@ -160,27 +163,6 @@ static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 li
 
 static __always_inline __u32 list_in_force(const struct packet *packet, __u32 generation) {
     return generation % SFUNNEL_SLOTS * SFUNNEL_DIRECTIONS + packet->direction;
-}
-
-/* The rule at this place of a list. */
-static __always_inline struct sfunnel_rule *find_rule_at(__u32 list, __u32 index) {
-    void *rules = look_up(&rulesets, list);
-
-    return rules ? look_up(rules, index) : NULL;
-}
-
-/* The list that is in force when a packet comes is never changed while the packet is here. */
-static __always_inline struct sfunnel_rule *classify(struct packet *packet, __u32 list) {
-    void *rules = look_up(&rulesets, list);
-    __u32 index;
-
-    if (!rules)
-        return NULL;
-    index = find_rule(&packet->flow, list, rules);
-    if (index == NO_RULE)
-        return NULL;
-    packet->rule_index = index + 1;
-    return look_up(rules, index);
 }
 
 #endif

@@ -93,6 +93,7 @@ VERIFIED_ONCE int admit(struct cached_flow *cached, __u32 generation) {
     const struct inner *inner;
     struct carrier *carrier;
     struct sfunnel_rule *rule;
+    void *rules;
     bool begins;
     int port;
 
@@ -105,7 +106,10 @@ VERIFIED_ONCE int admit(struct cached_flow *cached, __u32 generation) {
     carrier->transport = packet->flow.transport;
     begins = inner->flow.transport == IPPROTO_TCP &&
              (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
-    rule = find_rule_at(list_in_force(packet, generation), packet->rule_index - 1);
+    rules = look_up(&rulesets, list_in_force(packet, generation));
+    if (!rules)
+        return SFUNNEL_FAILED;
+    rule = look_up(rules, packet->rule_index - 1);
     if (!rule)
         return SFUNNEL_FAILED;
     if (!port_matches(&rule->allow, inner->flow.dport))

@@ -100,10 +100,10 @@ static __always_inline bool read_l4_start(struct __sk_buff *skb, struct packet *
 
     if (packet->l4_length < (is_tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
         return false;
-    packet->is_plain = HAS_LOOP_HELPER && packet->options_length == 0 &&
-                       packet->network_offset == ETH_HLEN && plain + sizeof(*start) <= end;
-    if (packet->is_plain) {
+    if (HAS_LOOP_HELPER && packet->options_length == 0 && packet->network_offset == ETH_HLEN &&
+        plain + sizeof(*start) <= end) {
         *start = *(struct l4_start *)plain;
+        packet->is_plain = true;
         return true;
     }
     __builtin_memset(start, 0, sizeof(*start));

@@ -65,18 +65,31 @@ static __always_inline __u32 traits_of(struct __sk_buff *skb, const struct packe
     return is_test_run(skb) ? *traits & ~SFUNNEL_HOOK_WITHOUT_ETHERNET : *traits;
 }
 
-/* Asks the rules, and keeps what they say for the packets to come. */
+/*
+ * Asks the rules, and keeps what they say for the packets to come. It returns where something is
+ * missing: without CAP_PERFMON the verifier follows a NULL that it knows of as if it were none.
+ */
 static __noinline void ask_rules(struct packet *packet, const struct sfunnel_control *in_force,
                                  struct cached_flow *cached) {
-    struct sfunnel_rule *rule = NULL;
+    __u32 list = list_in_force(packet, in_force->generation), index;
+    struct sfunnel_rule *rule;
+    void *rules;
 
-    if (!(packet->traits & SFUNNEL_HOOK_REPLIES_ONLY))
-        rule = classify(packet, list_in_force(packet, in_force->generation));
     cached->generation = in_force->generation;
-    cached->rule_index = packet->rule_index;
+    cached->rule_index = 0;
     set_stale(cached);
+    if (packet->traits & SFUNNEL_HOOK_REPLIES_ONLY)
+        return;
+    rules = look_up(&rulesets, list);
+    if (!rules)
+        return;
+    index = find_rule(&packet->flow, list, rules);
+    if (index == NO_RULE)
+        return;
+    rule = look_up(rules, index);
     if (!rule)
         return;
+    cached->rule_index = index + 1;
     cached->counter = rule->counter;
     cached->kind = rule->kind;
     cached->other_transport = rule->other_transport;
