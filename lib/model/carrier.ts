@@ -2,8 +2,8 @@
 
 import type { Transport } from "../rules/types.ts";
 import { viewOf } from "./bytes.ts";
-import { TRANSPORT_HEADER_LENGTH } from "./frame.ts";
-import type { Addresses } from "./ip.ts";
+import type { Addresses } from "./ip-version.ts";
+import { TRANSPORT_HEADER_LENGTH } from "./protocol.ts";
 
 /** Bytes that a carrier adds to a packet. It never has options. */
 export const OVERHEAD: Readonly<Record<Transport, number>> = TRANSPORT_HEADER_LENGTH;

@@ -1,6 +1,6 @@
 /** The Internet checksum: sums after RFC 1071, incremental updates after RFC 1624. */
 
-import type { Addresses } from "./ip.ts";
+import type { Addresses } from "./ip-version.ts";
 
 /** Folds carries back in until 16 bits are left ("end-around carry", RFC 1071 section 1). */
 function fold(sum: number): number {
@@ -16,16 +16,16 @@ function complement(word: number): number {
   return 0xffff - word;
 }
 
-/** The 16-bit big-endian words of `bytes`; an odd last byte is padded with zero (RFC 1071). */
-function* words(bytes: Uint8Array): Generator<number> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const even = bytes.length - (bytes.length % 2);
-  for (let offset = 0; offset < even; offset += 2) {
-    yield view.getUint16(offset);
+/**
+ * Plain sum of the 16-bit big-endian words of `bytes`; an odd last byte is padded with zero
+ * (RFC 1071). Exact for any packet: a number holds 2^53.
+ */
+function sumOfWords(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let offset = 0; offset < bytes.length; offset += 2) {
+    sum += ((bytes[offset] ?? 0) << 8) | (bytes[offset + 1] ?? 0);
   }
-  if (even < bytes.length) {
-    yield view.getUint8(even) << 8;
-  }
+  return sum;
 }
 
 /**
@@ -34,11 +34,7 @@ function* words(bytes: Uint8Array): Generator<number> {
  */
 export function onesComplementSum(...parts: readonly Uint8Array[]): number {
   let sum = 0;
-  for (const part of parts) {
-    for (const word of words(part)) {
-      sum += word;
-    }
-  }
+  for (const part of parts) sum += sumOfWords(part);
   return fold(sum);
 }
 
@@ -58,14 +54,9 @@ export function checksumOfSum(sum: number): number {
  * same amount, so damage is not hidden from the receiver.
  */
 export function updateChecksum(checksum: number, before: Uint8Array, after: Uint8Array): number {
-  let sum = complement(checksum);
-  for (const word of words(before)) {
-    sum += complement(word);
-  }
-  for (const word of words(after)) {
-    sum += word;
-  }
-  return complement(fold(sum));
+  // The complements of all words of `before`.
+  const removed = Math.ceil(before.length / 2) * 0xffff - sumOfWords(before);
+  return complement(fold(complement(checksum) + removed + sumOfWords(after)));
 }
 
 /** What TCP and UDP sum besides their own bytes, by the length of the addresses. */

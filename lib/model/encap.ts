@@ -4,9 +4,8 @@ import type { Transport } from "../rules/types.ts";
 import { join, viewOf } from "./bytes.ts";
 import { type Carrier, carrierHeader, hasCarrierFields, OVERHEAD, unspecified } from "./carrier.ts";
 import { checksumOfSum, onesComplementSum, pseudoHeader, subtractSum } from "./checksum.ts";
-import { type Flow, type Packet, PROTOCOL, TRANSPORT_HEADER_LENGTH } from "./frame.ts";
-import { reframe } from "./ip.ts";
-import { reframe6 } from "./ip6.ts";
+import type { Flow, Packet } from "./frame.ts";
+import { PROTOCOL, TRANSPORT_HEADER_LENGTH } from "./protocol.ts";
 import { hasChecksum, isFirstSyn, readChecksum, readdress, setChecksum } from "./transport.ts";
 
 /** The flow's own header and payload, as found behind a carrier. */
@@ -25,7 +24,8 @@ export function push(packet: Packet, carrier: Carrier): Uint8Array {
   const inner = readdress(completed(packet), flow.transport, addresses, unspecified(addresses));
   const header = carrierHeader(carrier, inner.length);
   setChecksum(header, carrier.transport, carrierChecksum(packet, carrier, header, inner));
-  const ip = ipHeader(packet, carrier.transport, packet.totalLength + header.length);
+  const length = packet.length + header.length;
+  const ip = packet.version.reframe(packet.ip, PROTOCOL[carrier.transport], length);
   return join(packet.ethernet, ip, header, inner, packet.padding);
 }
 
@@ -37,8 +37,6 @@ export function readCarrier(packet: Packet, transport: Transport): Inner | undef
   if (packet.flow.transport === "tcp" && !hasCarrierFields(packet.transport)) return undefined;
   const bytes = packet.transport.slice(OVERHEAD[packet.flow.transport]);
   if (!isWholeHeader(bytes, transport)) return undefined;
-  // Over IPv6 a flow without a checksum was never funneled, and nobody would take it.
-  if (packet.flow.family === "ip6" && !hasChecksum(bytes, transport)) return undefined;
   const view = viewOf(bytes);
   const flow = { ...packet.flow, transport, sport: view.getUint16(0), dport: view.getUint16(2) };
   return { transport, bytes, flow, begins: isFirstSyn(bytes, transport) };
@@ -48,7 +46,8 @@ export function readCarrier(packet: Packet, transport: Transport): Inner | undef
 export function pop(packet: Packet, inner: Inner): Uint8Array {
   const { flow, addresses } = packet;
   const transport = readdress(inner.bytes, inner.transport, unspecified(addresses), addresses);
-  const ip = ipHeader(packet, inner.transport, packet.totalLength - OVERHEAD[flow.transport]);
+  const length = packet.length - OVERHEAD[flow.transport];
+  const ip = packet.version.reframe(packet.ip, PROTOCOL[inner.transport], length);
   return join(packet.ethernet, ip, transport, packet.padding);
 }
 
@@ -67,12 +66,6 @@ function completed({ flow, addresses, transport }: Packet): Uint8Array {
   const whole = transport.slice();
   setChecksum(whole, flow.transport, checksumOfSum(onesComplementSum(transport)));
   return whole;
-}
-
-/** The packet's IP header for another protocol and length. */
-function ipHeader({ ip, flow }: Packet, transport: Transport, totalLength: number): Uint8Array {
-  const reframed = flow.family === "ip6" ? reframe6 : reframe;
-  return reframed(ip, PROTOCOL[transport], totalLength);
 }
 
 /**

@@ -1,22 +1,11 @@
-/** Reads an Ethernet frame with an IPv4 packet in it into the fields that rules look at. */
+/** Reads an Ethernet frame with an IP packet in it into the fields that rules look at. */
 
 import type { Family, Transport } from "../rules/types.ts";
 import { viewOf } from "./bytes.ts";
-import {
-  type Addresses,
-  addressesOf,
-  isFragment,
-  protocolOf,
-  readIp,
-  totalLengthOf,
-} from "./ip.ts";
+import { readIp } from "./ip.ts";
+import type { Addresses, IpVersion, NoTransport } from "./ip-version.ts";
 import type { Outcome } from "./outcome.ts";
-
-/** IP protocol numbers. */
-export const PROTOCOL: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
-
-/** Length of a TCP header without options, and of a UDP header. */
-export const TRANSPORT_HEADER_LENGTH: Readonly<Record<Transport, number>> = { tcp: 20, udp: 8 };
+import { TRANSPORT_HEADER_LENGTH } from "./protocol.ts";
 
 /** Bytes of an IPv4 address. */
 const IPV4_LENGTH = 4;
@@ -34,55 +23,50 @@ export interface Flow {
 
 /** A frame taken apart. The four byte arrays laid end to end are the frame again. */
 export interface Packet {
+  readonly version: IpVersion;
+  /** With its VLAN tags. */
   readonly ethernet: Uint8Array;
   /** IP header; IPv4's with its options. */
   readonly ip: Uint8Array;
-  /** TCP or UDP header and all that follows it, as far as IP's total length goes. */
+  /** TCP or UDP header and all that follows it, as far as IP's length goes. */
   readonly transport: Uint8Array;
   /** What follows the IP packet: Ethernet pads short frames. */
   readonly padding: Uint8Array;
-  readonly totalLength: number;
+  /** Bytes of the IP packet, its header included. */
+  readonly length: number;
   /** As they are in the packet: what pseudo headers sum. */
   readonly addresses: Addresses;
   readonly flow: Flow;
 }
 
 /** Why a frame holds no packet that rules could look at. */
-export type Unreadable = Extract<Outcome, "not_ip" | "malformed" | "not_tcp_udp" | "fragment">;
+export type Unreadable = NoTransport | Extract<Outcome, "not_ip" | "malformed">;
 
 /** Takes apart a frame of at least an Ethernet header. The parts are copies. */
 export function readFrame(frame: Uint8Array): Packet | Unreadable {
   const packet = readIp(frame);
   if (typeof packet === "string") return packet;
-  const { ethernet, ip, content, padding } = packet;
+  const { version, ethernet, ip, content, padding } = packet;
 
-  const transport = transportOf(protocolOf(ip));
-  if (transport === undefined) return "not_tcp_udp";
-
-  // Only the first fragment shows ports. To funnel that one alone would split the packet over
-  // two protocols, and whoever reassembles it would drop it whole.
-  if (isFragment(ip)) return "fragment";
+  // Of a packet in fragments only the first one shows ports. To funnel that one alone would split
+  // the packet over two protocols, and whoever reassembles it would drop it whole.
+  const transport = version.transportOf(ip);
+  if (transport !== "tcp" && transport !== "udp") return transport;
 
   if (content.length < TRANSPORT_HEADER_LENGTH[transport]) return "malformed";
   if (transport === "udp" && viewOf(content).getUint16(4) !== content.length) return "malformed";
 
-  const addresses = addressesOf(ip);
+  const addresses = version.addressesOf(ip);
   return {
+    version,
     ethernet,
     ip,
     transport: content,
     padding,
-    totalLength: totalLengthOf(ip),
+    length: version.packetLengthOf(ip),
     addresses,
     flow: flowOf(addresses, transport, content),
   };
-}
-
-/** The transport of an IP protocol number. */
-export function transportOf(protocol: number): Transport | undefined {
-  if (protocol === PROTOCOL.tcp) return "tcp";
-  if (protocol === PROTOCOL.udp) return "udp";
-  return undefined;
 }
 
 /** The flow of a TCP or UDP header, of which the ports are enough, between two addresses. */

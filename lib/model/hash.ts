@@ -6,7 +6,8 @@
 
 import type { CarrierSourcePort } from "../rules/types.ts";
 import { viewOf } from "./bytes.ts";
-import { type Flow, PROTOCOL } from "./frame.ts";
+import type { Flow } from "./frame.ts";
+import { PROTOCOL } from "./protocol.ts";
 
 const SEED = 0x9e3779b9;
 const MULTIPLIER = 0x85ebca6b;

@@ -3,7 +3,7 @@
 import { checkOptionNames, optionError } from "../rules/options.ts";
 import { quoteValue } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
-import { LOWEST_MTU } from "./ip.ts";
+import { LOWEST_MTU4 } from "./ip4.ts";
 
 /** How `simulate` is to look at a frame. */
 export interface SimulateOptions {
@@ -11,7 +11,8 @@ export interface SimulateOptions {
   readonly direction: Direction;
   /**
    * Bytes that the largest IP packet of the interface has, at egress those of the route if they
-   * are less. Default: 65536, as loopback has, on which `testRun` runs.
+   * are less. Default: 65536, as loopback has, on which `testRun` runs. A packet in a carrier never
+   * has more than 16000, whatever the interface takes.
    */
   readonly mtu?: number;
 }
@@ -29,8 +30,8 @@ export function readHook(operation: string, options: unknown): Hook {
     const problem = `expected "ingress" or "egress", found ${quoteValue(direction)}`;
     throw optionError(operation, "direction", problem);
   }
-  if (typeof mtu !== "number" || !Number.isSafeInteger(mtu) || mtu < LOWEST_MTU) {
-    const problem = `expected a whole number from ${LOWEST_MTU}, found ${quoteValue(mtu)}`;
+  if (typeof mtu !== "number" || !Number.isSafeInteger(mtu) || mtu < LOWEST_MTU4) {
+    const problem = `expected a whole number from ${LOWEST_MTU4}, found ${quoteValue(mtu)}`;
     throw optionError(operation, "mtu", problem);
   }
   return { direction, mtu };

@@ -1,26 +1,21 @@
-/**
- * The IPv6 header (RFC 8200). Not in use yet: `simulate` passes what is not IPv4 untouched, and
- * asks {@link readFrame6} once the kernel program reads IPv6 as well.
- */
+/** The IPv6 header (RFC 8200): what is read of it, and what is written. */
 
 import { viewOf } from "./bytes.ts";
-import { flowOf, type Packet, TRANSPORT_HEADER_LENGTH, transportOf } from "./frame.ts";
-import { type Addresses, ETHERNET_LENGTH } from "./ip.ts";
-import type { Outcome } from "./outcome.ts";
-import { hasChecksum } from "./transport.ts";
+import type { IpVersion } from "./ip-version.ts";
+import { transportOf } from "./protocol.ts";
 
 /** It never has options; what IPv4 has as options are headers of their own. */
-export const IPV6_HEADER_LENGTH = 40;
+const HEADER_LENGTH = 40;
+/** What every link must carry (RFC 8200 section 5); nobody heeds less (RFC 8201 section 4). */
+export const LOWEST_MTU6 = 1280;
 
-const ETHERTYPE_IPV6 = 0x86dd;
 const PAYLOAD_LENGTH_OFFSET = 4;
 const NEXT_HEADER_OFFSET = 6;
-
-/** Numbers of the headers that may stand between this one and the transport's (RFC 7045). */
+const FRAGMENT_HEADER = 44;
+/** What else may stand between this header and the transport's (RFC 7045). */
 const EXTENSION_HEADERS: ReadonlySet<number> = new Set([
   0, // Hop-by-hop options.
   43, // Routing.
-  44, // Fragment.
   50, // Encapsulating security payload.
   51, // Authentication.
   60, // Destination options.
@@ -30,61 +25,68 @@ const EXTENSION_HEADERS: ReadonlySet<number> = new Set([
   253, // For experiments.
   254,
 ]);
+/** What hosts commonly send with. */
+const HOP_LIMIT = 64;
 
-/** Why a frame holds no IPv6 packet that rules could look at. */
-export type Unreadable6 =
-  | Extract<Outcome, "malformed" | "not_tcp_udp">
-  | "extension_header"
-  /** Not IPv6 either. */
-  | "not_ip";
+export const IPV6: IpVersion = {
+  family: "ip6",
+  etherType: 0x86dd,
+  headerLength: HEADER_LENGTH,
+  longestPacket: HEADER_LENGTH + 0xffff,
 
-/** Takes apart a frame of at least an Ethernet header. The parts are copies. */
-export function readFrame6(frame: Uint8Array): Packet | Unreadable6 {
-  const view = viewOf(frame);
-  if (view.getUint16(12) !== ETHERTYPE_IPV6) return "not_ip";
+  measure(bytes) {
+    if (bytes.length < HEADER_LENGTH || versionOf(bytes) !== 6) return undefined;
+    const packet = packetLengthOf(bytes);
+    return packet <= bytes.length ? { header: HEADER_LENGTH, packet } : undefined;
+  },
 
-  const headerEnd = ETHERNET_LENGTH + IPV6_HEADER_LENGTH;
-  if (frame.length < headerEnd) return "malformed";
-  if (view.getUint8(ETHERNET_LENGTH) >> 4 !== 6) return "malformed";
-  const length = view.getUint16(ETHERNET_LENGTH + PAYLOAD_LENGTH_OFFSET);
-  if (frame.length < headerEnd + length) return "malformed";
+  beginsPlainly: (bytes) => versionOf(bytes) === 6,
 
-  const nextHeader = view.getUint8(ETHERNET_LENGTH + NEXT_HEADER_OFFSET);
-  if (EXTENSION_HEADERS.has(nextHeader)) return "extension_header";
-  const transport = transportOf(nextHeader);
-  if (transport === undefined) return "not_tcp_udp";
+  transportOf(header) {
+    const next = protocolOf(header);
+    if (next === FRAGMENT_HEADER) return "fragment";
+    if (EXTENSION_HEADERS.has(next)) return "extension_header";
+    return transportOf(next) ?? "not_tcp_udp";
+  },
 
-  const part = (start: number, end: number) => new Uint8Array(frame.subarray(start, end));
-  const content = part(headerEnd, headerEnd + length);
-  if (length < TRANSPORT_HEADER_LENGTH[transport]) return "malformed";
-  if (transport === "udp") {
-    if (viewOf(content).getUint16(4) !== length) return "malformed";
-    // Unlike over IPv4, the checksum is not optional (RFC 8200 section 8.1).
-    if (!hasChecksum(content, transport)) return "malformed";
-  }
+  isFragment: (header) => protocolOf(header) === FRAGMENT_HEADER,
 
-  const ip = part(ETHERNET_LENGTH, headerEnd);
-  const addresses = addressesOf6(ip);
-  return {
-    ethernet: part(0, ETHERNET_LENGTH),
-    ip,
-    transport: content,
-    padding: part(headerEnd + length, frame.length),
-    totalLength: IPV6_HEADER_LENGTH + length,
-    addresses,
-    flow: flowOf(addresses, transport, content),
-  };
+  protocolOf,
+
+  packetLengthOf,
+
+  addressesOf: (header) => ({ source: header.slice(8, 24), destination: header.slice(24, 40) }),
+
+  /** There is no checksum over it. */
+  reframe(header, protocol, packetLength) {
+    const reframed = header.slice();
+    const view = viewOf(reframed);
+    view.setUint8(NEXT_HEADER_OFFSET, protocol);
+    view.setUint16(PAYLOAD_LENGTH_OFFSET, packetLength - HEADER_LENGTH);
+    return reframed;
+  },
+
+  header(addresses, protocol, packetLength) {
+    const header = new Uint8Array(HEADER_LENGTH);
+    const view = viewOf(header);
+    view.setUint8(0, 6 << 4);
+    view.setUint16(PAYLOAD_LENGTH_OFFSET, packetLength - HEADER_LENGTH);
+    view.setUint8(NEXT_HEADER_OFFSET, protocol);
+    view.setUint8(7, HOP_LIMIT);
+    header.set(addresses.source, 8);
+    header.set(addresses.destination, 24);
+    return header;
+  },
+};
+
+function versionOf(header: Uint8Array): number {
+  return viewOf(header).getUint8(0) >> 4;
 }
 
-function addressesOf6(ip: Uint8Array): Addresses {
-  return { source: ip.slice(8, 24), destination: ip.slice(24, 40) };
+function protocolOf(header: Uint8Array): number {
+  return viewOf(header).getUint8(NEXT_HEADER_OFFSET);
 }
 
-/** A header for another protocol and length. There is no checksum over it. */
-export function reframe6(ip: Uint8Array, protocol: number, totalLength: number): Uint8Array {
-  const reframed = ip.slice();
-  const view = viewOf(reframed);
-  view.setUint8(NEXT_HEADER_OFFSET, protocol);
-  view.setUint16(PAYLOAD_LENGTH_OFFSET, totalLength - IPV6_HEADER_LENGTH);
-  return reframed;
+function packetLengthOf(header: Uint8Array): number {
+  return HEADER_LENGTH + viewOf(header).getUint16(PAYLOAD_LENGTH_OFFSET);
 }

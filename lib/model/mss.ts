@@ -6,9 +6,9 @@
 import type { Family, Transport } from "../rules/types.ts";
 import { viewOf } from "./bytes.ts";
 import { type Carrier, OVERHEAD } from "./carrier.ts";
-import { TRANSPORT_HEADER_LENGTH } from "./frame.ts";
-import { IPV4_HEADER_LENGTH, MAX_TOTAL_LENGTH } from "./ip.ts";
-import { IPV6_HEADER_LENGTH } from "./ip6.ts";
+import { IP } from "./ip.ts";
+import { largestPacket } from "./mtu.ts";
+import { TRANSPORT_HEADER_LENGTH } from "./protocol.ts";
 import { correctChecksum, isSyn } from "./transport.ts";
 
 /** Kinds of options. All but the first two are followed by their length. */
@@ -18,9 +18,9 @@ const MSS_LENGTH = 4;
 
 /** The largest segment that fits the MTU together with IP header, carrier, and its own header. */
 export function largestSegment(mtu: number, family: Family, carrier: Carrier): number {
-  const ip = family === "ip" ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH;
-  const headers = ip + TRANSPORT_HEADER_LENGTH.tcp + OVERHEAD[carrier.transport];
-  return Math.max(1, Math.min(mtu, MAX_TOTAL_LENGTH) - headers);
+  const { headerLength } = IP[family];
+  const headers = headerLength + TRANSPORT_HEADER_LENGTH.tcp + OVERHEAD[carrier.transport];
+  return Math.max(1, largestPacket(mtu) - headers);
 }
 
 /** A TCP or UDP packet that, if it is a SYN, asks for no segments larger than `limit`. */

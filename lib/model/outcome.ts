@@ -37,7 +37,7 @@ export const OUTCOMES = [
   "segmented",
   /** Kernel only: a super-packet, and the segmenter is missing; dropped. */
   "no_segmenter",
-  /** With a carrier it would exceed the MTU, which the sender does not ask to be told, or 65535 bytes; dropped. */
+  /** With a carrier it would exceed the MTU or 16000 bytes, and nobody asks to be told; dropped. */
   "too_big",
   /** The same, and the sender was told by ICMP; dropped, the frame is the error. */
   "too_big_reported",

@@ -14,25 +14,17 @@ import {
   unspecified,
 } from "./carrier.ts";
 import { checksumOfSum, onesComplementSum, pseudoHeader, subtractSum } from "./checksum.ts";
-import { type Flow, flowOf, PROTOCOL, transportOf } from "./frame.ts";
-import {
-  type Addresses,
-  addressesOf,
-  IPV4_HEADER_LENGTH,
-  isFragment,
-  protocolOf,
-  reframe,
-  totalLengthOf,
-} from "./ip.ts";
+import { type Flow, flowOf } from "./frame.ts";
+import type { Addresses, IpVersion } from "./ip-version.ts";
+import { PROTOCOL } from "./protocol.ts";
 import { readdress, setChecksum, withPort } from "./transport.ts";
 
-/** IPv4, and no options. */
-const VERSION_AND_LENGTH = 0x45;
 /** What every router quotes behind the IP header (RFC 792): enough for the ports. */
 const QUOTED_AT_LEAST = 8;
 
 /** A quoted packet of TCP or UDP, taken apart as far as it goes. */
 export interface Quote {
+  readonly version: IpVersion;
   readonly ip: Uint8Array;
   /** What is quoted of the TCP or UDP header and all that follows it. */
   readonly transport: Uint8Array;
@@ -48,19 +40,24 @@ export interface QuotedCarrier {
   readonly inner: Flow;
 }
 
-/** Reads what an error quotes, if that is the beginning of a TCP or UDP packet. */
-export function readQuote(bytes: Uint8Array): Quote | undefined {
-  if (bytes.length < IPV4_HEADER_LENGTH + QUOTED_AT_LEAST) return undefined;
-  if (bytes[0] !== VERSION_AND_LENGTH) return undefined;
-  const ip = bytes.slice(0, IPV4_HEADER_LENGTH);
-  const header = bytes.slice(IPV4_HEADER_LENGTH);
-  const transport = transportOf(protocolOf(ip));
-  if (transport === undefined || isFragment(ip)) return undefined;
+/**
+ * Reads what an error of this IP version quotes, if that is the beginning of a TCP or UDP packet
+ * without options.
+ */
+export function readQuote(bytes: Uint8Array, version: IpVersion): Quote | undefined {
+  const { headerLength } = version;
+  if (bytes.length < headerLength + QUOTED_AT_LEAST) return undefined;
+  if (!version.beginsPlainly(bytes)) return undefined;
+  const ip = bytes.slice(0, headerLength);
+  const transport = version.transportOf(ip);
+  if (transport !== "tcp" && transport !== "udp") return undefined;
   // A packet that says it is shorter than what is quoted of it says nothing.
-  const length = totalLengthOf(ip) - ip.length;
+  const length = version.packetLengthOf(ip) - headerLength;
   if (length < QUOTED_AT_LEAST) return undefined;
-  const addresses = addressesOf(ip);
-  return { ip, transport: header, length, addresses, flow: flowOf(addresses, transport, header) };
+  const header = bytes.slice(headerLength);
+  const addresses = version.addressesOf(ip);
+  const flow = flowOf(addresses, transport, header);
+  return { version, ip, transport: header, length, addresses, flow };
 }
 
 /**
@@ -92,14 +89,16 @@ export function readQuotedCarrier(quote: Quote): readonly QuotedCarrier[] | "too
 /** The quote of the packet that was in the quoted carrier. */
 export function unwrap(quote: Quote, inner: Transport): Uint8Array {
   const overhead = OVERHEAD[quote.flow.transport];
-  const ip = reframe(quote.ip, PROTOCOL[inner], totalLengthOf(quote.ip) - overhead);
+  const { version } = quote;
+  const length = version.packetLengthOf(quote.ip) - overhead;
+  const ip = version.reframe(quote.ip, PROTOCOL[inner], length);
   const header = quote.transport.slice(overhead);
   return join(ip, readdress(header, inner, unspecified(quote.addresses), quote.addresses));
 }
 
 /** The quote of the carrier in which the quoted packet came, from that port of its sender. */
 export function wrap(quote: Quote, carrier: Carrier, sport: number): Uint8Array {
-  const { addresses, length } = quote;
+  const { version, addresses, length } = quote;
   const { transport } = quote.flow;
   const own =
     sport === quote.flow.sport
@@ -108,8 +107,9 @@ export function wrap(quote: Quote, carrier: Carrier, sport: number): Uint8Array 
   const inner = readdress(own, transport, addresses, unspecified(addresses));
   const header = carrierHeader(carrier, length);
   setChecksum(header, carrier.transport, checksumAsItCame(quote, carrier, header));
-  const totalLength = totalLengthOf(quote.ip) + header.length;
-  return join(reframe(quote.ip, PROTOCOL[carrier.transport], totalLength), header, inner);
+  const packetLength = version.packetLengthOf(quote.ip) + header.length;
+  const ip = version.reframe(quote.ip, PROTOCOL[carrier.transport], packetLength);
+  return join(ip, header, inner);
 }
 
 /**

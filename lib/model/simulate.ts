@@ -7,10 +7,10 @@ import type { Direction, FunnelEncap, Rule, Ruleset, UnfunnelDecap } from "../ru
 import type { Carrier } from "./carrier.ts";
 import { classify } from "./classify.ts";
 import { type Inner, pop, push, readCarrier } from "./encap.ts";
+import { ETHERNET_LENGTH } from "./ethernet.ts";
 import { type Packet, readFrame } from "./frame.ts";
 import { carrierSourcePort } from "./hash.ts";
 import { type Hook, readHook, type SimulateOptions } from "./hook.ts";
-import { ETHERNET_LENGTH } from "./ip.ts";
 import { clampMss, largestSegment } from "./mss.ts";
 import type { Outcome } from "./outcome.ts";
 import { Replies } from "./replies.ts";

@@ -3,7 +3,7 @@
 import type { Transport } from "../rules/types.ts";
 import { join, viewOf } from "./bytes.ts";
 import { updateChecksum } from "./checksum.ts";
-import type { Addresses } from "./ip.ts";
+import type { Addresses } from "./ip-version.ts";
 
 /** Where the checksum field of a header is. */
 const CHECKSUM_OFFSET: Readonly<Record<Transport, number>> = { tcp: 16, udp: 6 };

@@ -7,15 +7,17 @@
 import type { Direction } from "../rules/types.ts";
 import { OVERHEAD } from "./carrier.ts";
 import { type IcmpError, readError, toldMtu, withQuote } from "./icmp.ts";
-import { LOWEST_MTU, MAX_TOTAL_LENGTH, totalLengthOf } from "./ip.ts";
 import { type Quote, readQuote, readQuotedCarrier, unwrap, wrap } from "./quote.ts";
 import type { Replies } from "./replies.ts";
 import type { Result } from "./result.ts";
 
+/** The most that an ICMP error about IPv4 can tell; of IPv6 nobody is told more either. */
+const HIGHEST_MTU = 0xffff;
+
 /** What becomes of a frame with neither TCP nor UDP in it. */
 export function turnError(frame: Uint8Array, direction: Direction, replies: Replies): Result {
   const error = readError(frame);
-  const quote = error && readQuote(error.quote);
+  const quote = error && readQuote(error.quote, error.packet.version);
   return (
     (quote &&
       (unfunnelError(error, quote, direction, replies) ??
@@ -37,7 +39,7 @@ function unfunnelError(
 
   const overhead = OVERHEAD[ours.carrier.transport];
   const mtu = toldMtu(error);
-  const less = mtu === undefined || mtu < LOWEST_MTU + overhead ? mtu : mtu - overhead;
+  const less = mtu === undefined ? undefined : error.icmp.mtuLess(mtu, overhead);
   const frame = withQuote(error, unwrap(quote, ours.inner.transport), less);
   return { outcome: "error_unfunneled", frame };
 }
@@ -52,12 +54,13 @@ function funnelError(
   const came = replies.beforeUnfunneled(quote.flow, direction);
   if (came === undefined) return undefined;
   const overhead = OVERHEAD[came.carrier.transport];
-  const room = (ip: Uint8Array) => totalLengthOf(ip) + overhead <= MAX_TOTAL_LENGTH;
+  const { version } = quote;
+  const room = (ip: Uint8Array) => version.packetLengthOf(ip) + overhead <= version.longestPacket;
   if (!room(quote.ip) || !room(error.packet.ip)) return undefined;
 
   const mtu = toldMtu(error);
   // Old routers know none and say 0 (RFC 1191 section 5).
-  const fits = mtu !== undefined && mtu !== 0 && mtu + overhead <= MAX_TOTAL_LENGTH;
+  const fits = mtu !== undefined && mtu !== 0 && mtu + overhead <= HIGHEST_MTU;
   const more = fits ? mtu + overhead : mtu;
   return {
     outcome: "error_funneled",

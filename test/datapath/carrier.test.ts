@@ -1,14 +1,25 @@
 /** Frames in, frames out: the carrier goes on and comes off, and every checksum is right. */
 import { describe, expect, it } from "vitest";
-import type { Transport } from "../../lib/rules/types.ts";
-import { bothWays, carried, type Fields, type Pair, plain } from "../support/both-ways.ts";
+import type { Family, Transport } from "../../lib/rules/types.ts";
+import {
+  bothWays,
+  carried,
+  FAMILIES,
+  type Fields,
+  IP_HEADER,
+  type Pair,
+  plain,
+  tagged,
+} from "../support/both-ways.ts";
 import {
   bytes,
   type Checksum,
   checksumsOf,
   concat,
   type Ipv4Fields,
+  type Ipv6Fields,
   ipv4,
+  ipv6,
   type Layer,
   nat,
   pad,
@@ -69,15 +80,20 @@ function thereAndBack(
 }
 
 function framePair(
-  pair: { inner: Transport; over: Transport },
-  ip: Ipv4Fields,
+  pair: Pair,
+  ip: Ipv4Fields & Ipv6Fields,
   fields: TcpFields & UdpFields,
   content: Uint8Array,
   carrierFields: TcpFields & UdpFields = {},
 ): [Uint8Array, Uint8Array] {
   const inner = flow(pair.inner, fields, content);
-  return [ipv4(ip, inner), ipv4(ip, carrier(pair.over, { ...CARRIER, ...carrierFields }, inner))];
+  const build = pair.family === "ip6" ? ipv6 : ipv4;
+  return [build(ip, inner), build(ip, carrier(pair.over, { ...CARRIER, ...carrierFields }, inner))];
 }
+
+/** Both frames in tags, or with padding, or what else is done to whole frames. */
+const each = (frames: [Uint8Array, Uint8Array], change: (frame: Uint8Array) => Uint8Array) =>
+  frames.map(change) as [Uint8Array, Uint8Array];
 
 for (const pair of PAIRS) {
   const { inner, over } = pair;
@@ -99,10 +115,7 @@ for (const pair of PAIRS) {
     ...thereAndBack(
       "with padding behind the IP length",
       pair,
-      ...(framePair(pair, {}, {}, payload(5)).map((frame) => pad(frame, 7, 0xee)) as [
-        Uint8Array,
-        Uint8Array,
-      ]),
+      ...each(framePair(pair, {}, {}, payload(5)), (frame) => pad(frame, 7, 0xee)),
     ),
     ...thereAndBack(
       "with the reserved bit of IP and every field at its edge",
@@ -126,6 +139,69 @@ for (const pair of PAIRS) {
           ...framePair(pair, {}, { options: payload(40), flags: 0xff, urgent: 9 }, payload(3)),
         )
       : []),
+    ...LENGTHS.flatMap((length) =>
+      thereAndBack(
+        `${length} bytes over IPv6`,
+        pair,
+        ...framePair(
+          { ...pair, family: "ip6" },
+          { trafficClass: 0xb8, hopLimit: 3, flowLabel: 0xfedcb },
+          {},
+          payload(length),
+        ),
+      ),
+    ),
+    ...FAMILIES.flatMap((family) =>
+      ([1, 2] as const).flatMap((tags) =>
+        [0, 1, 33, 1399].flatMap((length) => {
+          const frames = framePair({ ...pair, family }, {}, {}, payload(length));
+          return [
+            ...thereAndBack(
+              `${length} bytes over ${family} in ${tags} VLANs`,
+              pair,
+              ...each(frames, (frame) => tagged(frame, tags)),
+            ),
+            ...thereAndBack(
+              `${length} bytes over ${family} in ${tags} VLANs, padded`,
+              pair,
+              ...each(frames, (frame) => pad(tagged(frame, tags), 9, 0xee)),
+            ),
+          ];
+        }),
+      ),
+    ),
+    ...thereAndBack(
+      "over IPv6 with padding behind its length",
+      pair,
+      ...each(framePair({ ...pair, family: "ip6" }, {}, {}, payload(5)), (frame) =>
+        pad(frame, 7, 0xee),
+      ),
+    ),
+    ...thereAndBack(
+      "over IPv6 with every field at its edge",
+      pair,
+      ...framePair(
+        { ...pair, family: "ip6" },
+        {
+          trafficClass: 0xff,
+          hopLimit: 255,
+          flowLabel: 0xfffff,
+          src: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        },
+        { sport: 65535 },
+        payload(13),
+      ),
+    ),
+    ...(["ff02::fb", "::", "::1"] as const).flatMap((dst) =>
+      thereAndBack(
+        `over IPv6 to ${dst}`,
+        pair,
+        ...framePair({ ...pair, family: "ip6" }, { dst }, {}, payload(12)),
+      ),
+    ),
+    ...(["224.0.0.251", "255.255.255.255"] as const).flatMap((dst) =>
+      thereAndBack(`to ${dst}`, pair, ...framePair(pair, { dst }, {}, payload(12))),
+    ),
   ]);
 }
 
@@ -137,11 +213,15 @@ for (const pair of PAIRS) {
 table(
   "wrong checksums of the flow stay wrong",
   PAIRS.flatMap((pair) =>
-    [1, 0x0100, 0x7fff].flatMap((wrongBy) =>
-      thereAndBack(
-        `${pair.inner} over ${pair.over}, by ${wrongBy}`,
-        pair,
-        ...framePair(pair, {}, { checksum: { wrongBy } }, payload(31), { checksum: { wrongBy } }),
+    FAMILIES.flatMap((family) =>
+      [1, 0x0100, 0x7fff].flatMap((wrongBy) =>
+        thereAndBack(
+          `${pair.inner} over ${pair.over} over ${family}, by ${wrongBy}`,
+          pair,
+          ...framePair({ ...pair, family }, {}, { checksum: { wrongBy } }, payload(31), {
+            checksum: { wrongBy },
+          }),
+        ),
       ),
     ),
   ),
@@ -150,28 +230,32 @@ table(
 /** The carrier's own checksum protects nothing that the inner one does not. */
 table(
   "a carrier with a wrong checksum is unfunneled",
-  PAIRS.map(({ inner, over }) => ({
-    name: `${inner} over ${over}`,
-    rules: unfunnelRule(inner, over),
-    direction: "ingress",
-    frame: ipv4(
-      {},
-      carrier(over, { ...CARRIER, checksum: { wrongBy: 77 } }, flow(inner, {}, payload(9))),
-    ),
-    outcome: "unfunneled",
-    out: ipv4({}, flow(inner, {}, payload(9))),
-    inner,
-  })),
+  PAIRS.flatMap(({ inner, over }) =>
+    [ipv4, ipv6].map((build) => ({
+      name: `${inner} over ${over}, ${build.name}`,
+      rules: unfunnelRule(inner, over),
+      direction: "ingress",
+      frame: build(
+        {},
+        carrier(over, { ...CARRIER, checksum: { wrongBy: 77 } }, flow(inner, {}, payload(9))),
+      ),
+      outcome: "unfunneled",
+      out: build({}, flow(inner, {}, payload(9))),
+      inner,
+    })),
+  ),
 );
 
 table(
   "a UDP flow without a checksum has none on the way either",
   TRANSPORTS.flatMap((over) =>
-    [...LENGTHS, 503, 504, 505, 511, 512, 513, 1015, 1016, 1017].flatMap((length) =>
-      thereAndBack(
-        `${length} bytes over ${over}`,
-        { inner: "udp", over },
-        ...framePair({ inner: "udp", over }, {}, { checksum: "none" }, payload(length)),
+    FAMILIES.flatMap((family) =>
+      [...LENGTHS, 503, 504, 505, 511, 512, 513, 1015, 1016, 1017].flatMap((length) =>
+        thereAndBack(
+          `${length} bytes over ${over} over ${family}`,
+          { inner: "udp", over },
+          ...framePair({ inner: "udp", over, family }, {}, { checksum: "none" }, payload(length)),
+        ),
       ),
     ),
   ),
@@ -190,26 +274,29 @@ const field = (frame: Uint8Array, offset: number) =>
   ((frame[offset] ?? 0) << 8) | (frame[offset + 1] ?? 0);
 
 /** Where the checksum is: in the flow's header, plain and behind a carrier, and in a carrier's. */
-const CHECKSUM_AT = { tcp: 34 + 16, udp: 34 + 6 } as const;
+const checksumAt = (transport: Transport, family: Family = "ip") =>
+  14 + IP_HEADER[family] + { tcp: 16, udp: 6 }[transport];
 const CARRIER_LENGTH = { tcp: 20, udp: 8 } as const;
 
 /** What a computed checksum of 0 looks like (RFC 768: in UDP, all ones). */
 const ZERO = { tcp: 0, udp: 0xffff } as const;
 
 describe("checksums that come out as 0", () => {
-  const cases = PAIRS.flatMap((pair) => {
-    const { inner, over } = pair;
+  const everyPair = FAMILIES.flatMap((family) => PAIRS.map((pair) => ({ ...pair, family })));
+  const cases = everyPair.flatMap((pair) => {
+    const { inner, over, family } = pair;
     const frames = (content: Uint8Array) => framePair(pair, {}, {}, content);
-    const innerAt = CHECKSUM_AT[inner] + CARRIER_LENGTH[over];
+    const ownAt = checksumAt(inner, family);
+    const innerAt = ownAt + CARRIER_LENGTH[over];
     return [
       {
-        name: `${inner} over ${over}: the flow's, with its addresses`,
-        content: balanced((c) => field(frames(c)[0], CHECKSUM_AT[inner]), payload(6)),
-        at: (f: [Uint8Array, Uint8Array]) => field(f[0], CHECKSUM_AT[inner]),
+        name: `${inner} over ${over} over ${family}: the flow's, with its addresses`,
+        content: balanced((c) => field(frames(c)[0], ownAt), payload(6)),
+        at: (f: [Uint8Array, Uint8Array]) => field(f[0], ownAt),
         zero: ZERO[inner],
       },
       {
-        name: `${inner} over ${over}: the flow's, behind the carrier`,
+        name: `${inner} over ${over} over ${family}: the flow's, behind the carrier`,
         content: balanced((c) => field(frames(c)[1], innerAt), payload(6)),
         at: (f: [Uint8Array, Uint8Array]) => field(f[1], innerAt),
         zero: ZERO[inner],
@@ -227,24 +314,26 @@ describe("checksums that come out as 0", () => {
   );
 
   // With a right inner checksum the payload cancels out of the carrier's: its ports decide.
-  const carriers = PAIRS.map((pair) => {
-    const frames = (sport: number) =>
-      framePair(pair, {}, {}, payload(10), { sport }) as [Uint8Array, Uint8Array];
-    const at = CHECKSUM_AT[pair.over];
+  const carriers = everyPair.map((pair) => {
+    const frames = (sport: number) => framePair(pair, {}, {}, payload(10), { sport });
+    const at = checksumAt(pair.over, pair.family);
     const first = field(frames(1)[1], at);
     // One more in the port is one less in the checksum.
     const sport = first === 0xffff ? 1 : first + 1;
     return { pair, sport, frames: frames(sport), at };
   });
 
-  it.each(carriers)("the carrier's, $pair.inner over $pair.over: the rows have it", (one) => {
-    expect(field(one.frames[1], one.at)).toBe(ZERO[one.pair.over]);
-  });
+  it.each(carriers)(
+    "the carrier's, $pair.inner over $pair.over over $pair.family: the rows have it",
+    (one) => {
+      expect(field(one.frames[1], one.at)).toBe(ZERO[one.pair.over]);
+    },
+  );
 
   table(
     "the carrier's",
-    carriers.map(({ pair: { inner, over }, sport, frames }) => ({
-      name: `${inner} over ${over}`,
+    carriers.map(({ pair: { inner, over, family }, sport, frames }) => ({
+      name: `${inner} over ${over} over ${family}`,
       rules: `${inner} dport 2055 actions funnel ${over} dport 179 sport ${sport}`,
       direction: "egress",
       frame: frames[0],
@@ -255,18 +344,24 @@ describe("checksums that come out as 0", () => {
   );
 
   // Without an inner checksum the payload is summed, so here it can decide.
-  const unchecked = (content: Uint8Array) =>
-    framePair({ inner: "udp", over: "udp" }, {}, { checksum: "none" }, content);
-  const content = balanced((c) => field(unchecked(c)[1], CHECKSUM_AT.udp), payload(6));
+  const unchecked = FAMILIES.map((family) => {
+    const frames = (content: Uint8Array) =>
+      framePair({ inner: "udp", over: "udp", family }, {}, { checksum: "none" }, content);
+    const at = checksumAt("udp", family);
+    const content = balanced((c) => field(frames(c)[1], at), payload(6));
+    return { family, at, frames: frames(content) };
+  });
 
-  it("the carrier's over a flow without one: the rows have it", () => {
-    expect(field(unchecked(content)[1], CHECKSUM_AT.udp)).toBe(0xffff);
-    expect(checksumsOf(unchecked(content)[1], "udp").outer).toBe("right");
+  it.each(unchecked)("the carrier's over a flow without one, $family: the rows have it", (one) => {
+    expect(field(one.frames[1], one.at)).toBe(0xffff);
+    expect(checksumsOf(one.frames[1], "udp").outer).toBe("right");
   });
 
   table(
     "the carrier's over a flow without one",
-    thereAndBack("udp over udp", { inner: "udp", over: "udp" }, ...unchecked(content)),
+    unchecked.flatMap(({ family, frames }) =>
+      thereAndBack(`udp over udp over ${family}`, { inner: "udp", over: "udp" }, ...frames),
+    ),
   );
 });
 
@@ -305,19 +400,21 @@ table(
         ["right", payload(0)],
         ...(inner === "udp" ? ([["none", payload(8)]] as const) : []),
       ] as const satisfies readonly (readonly [Checksum, Uint8Array])[]
-    ).map(([checksum, content], index): Row => {
+    ).flatMap(([checksum, content], index): Row[] => {
       // A flow of its own each: a program that remembers flows must not mix them up.
       const inside = flow(inner, { sport: 50000 + index, checksum }, content);
-      const to = { src: "10.1.0.77", dst: "10.2.0.1" };
-      return {
-        name: `${inner} over ${over}, checksum ${checksum}, ${content.length} bytes`,
+      return [
+        { build: ipv4, to: { src: "10.1.0.77", dst: "10.2.0.1" } },
+        { build: ipv6, to: { src: "fd00:1::77", dst: "fd00:2::1" } },
+      ].map(({ build, to }) => ({
+        name: `${inner} over ${over}, ${build.name}, checksum ${checksum}, ${content.length} bytes`,
         rules: unfunnelRule(inner, over),
         direction: "ingress",
-        frame: nat(ipv4({}, carrier(over, CARRIER, inside)), { ...to, sport: 61234 }),
+        frame: nat(build({}, carrier(over, CARRIER, inside)), { ...to, sport: 61234 }),
         outcome: "unfunneled",
-        out: ipv4(to, inside),
+        out: build(to, inside),
         inner,
-      };
+      }));
     }),
   ),
 );
@@ -344,9 +441,14 @@ const SUMMED = [
 table(
   "a checksum that was left to the device is completed",
   PAIRS.flatMap((pair) => {
-    const completed = (name: string, { transport, ...fields }: Fields, more?: Partial<Row>) => {
+    const completed = (
+      name: string,
+      { transport, ...fields }: Fields,
+      family: Family = "ip",
+    ): Row[] => {
       const came = { ...fields, transport: { ...transport, checksum: "seed" } } as const;
-      return bothWays(name, pair, came, { ...fields, transport: transport ?? {} }, more);
+      const leaves = { ...fields, transport: transport ?? {} };
+      return bothWays(name, { ...pair, family }, came, leaves);
     };
     const lengths = [...LENGTHS, ...SUMMED.map((length) => length - HEADER_LENGTH[pair.inner])];
     const padded = (length: number) =>
@@ -356,7 +458,16 @@ table(
         out: pad(row.out ?? row.frame, 7, 0xee),
       }));
     return [
-      ...lengths.flatMap((length) => completed(`${length} bytes`, { content: payload(length) })),
+      ...FAMILIES.flatMap((family) =>
+        lengths.flatMap((length) =>
+          completed(`${length} bytes`, { content: payload(length) }, family),
+        ),
+      ),
+      ...([1, 2] as const).flatMap((tags) =>
+        [0, 100, 1400].flatMap((length) =>
+          completed(`${length} bytes in ${tags} VLANs`, { tags, content: payload(length) }, "ip6"),
+        ),
+      ),
       ...[0, 5, 100, 1400].flatMap(padded),
       ...[4, 40].flatMap((options) =>
         [0, 5, 100, 1400].flatMap((length) =>
@@ -367,6 +478,11 @@ table(
         ),
       ),
       ...completed("of a packet with DF", { ip: { df: true, tos: 0xb8 }, content: payload(100) }),
+      ...([1, 2] as const).flatMap((tags) =>
+        [0, 5, 100, 1400].flatMap((length) =>
+          completed(`${length} bytes in ${tags} VLANs`, { tags, content: payload(length) }),
+        ),
+      ),
       ...(pair.inner === "tcp"
         ? [0, 90].flatMap((length) =>
             completed(`${length} bytes behind TCP options`, {
@@ -395,7 +511,7 @@ describe("a checksum that was left to the device, whose sum is zero", () => {
 
   it.each(cases)("$pair.inner over $pair.over: the rows have it", ({ pair, ip }) => {
     const frame = plain(pair, "there", { ip, content, transport: { checksum: "seed" } });
-    expect(field(frame, CHECKSUM_AT[pair.inner])).toBe(0xffff);
+    expect(field(frame, checksumAt(pair.inner))).toBe(0xffff);
   });
 
   table(
@@ -424,14 +540,14 @@ describe("a checksum that was left to the device, whose sum is zero", () => {
 /** How wrong a checksum of the flow is behind its carrier. */
 function wrongBy(pair: Pair, fields: Fields, checksum: number): number {
   const frame = carried(pair, "there", fields);
-  const right = field(frame, CHECKSUM_AT[pair.inner] + CARRIER_LENGTH[pair.over]);
+  const right = field(frame, checksumAt(pair.inner, pair.family) + CARRIER_LENGTH[pair.over]);
   return (checksum + 0xffff - right) % 0xffff;
 }
 
 /** Nobody leaves one to a device behind a carrier: it is as wrong as any other. */
 table(
   "what looks like a sum for the device behind a carrier is not completed",
-  PAIRS.flatMap((pair) =>
+  FAMILIES.flatMap((family) => PAIRS.map((pair) => ({ ...pair, family }))).flatMap((pair) =>
     [0, 1, 90, 1400].flatMap((length) => {
       const content = payload(length);
       const seed = PROTOCOL[pair.inner] + HEADER_LENGTH[pair.inner] + length;
@@ -463,4 +579,27 @@ table(
       );
     }),
   ),
+);
+
+/** In keys an IPv4 address has the form of a mapped one (RFC 4291 section 2.5.5.2). */
+table(
+  "IPv6 between mapped addresses is none of IPv4's",
+  FAMILIES.map((family): Row => {
+    const pair: Pair = { inner: "udp", over: "tcp" };
+    const mapped = { src: "::ffff:c000:201", dst: "::ffff:c633:6407" };
+    const other = family === "ip" ? "ip6" : "ip";
+    const ip = (one: Family) => (one === "ip6" ? { ip: mapped } : {});
+    const back = { src: mapped.dst, dst: mapped.src };
+    const left = plain({ ...pair, family: other }, "there", ip(other));
+    return {
+      name: `a reply of ${family} to a flow of ${other}`,
+      rules: "",
+      otherRules: funnelRule("udp", "tcp"),
+      earlier: [{ direction: "egress", frame: left, outcome: "funneled" }],
+      direction: "ingress",
+      frame: carried({ ...pair, family }, "back", family === "ip6" ? { ip: back } : {}),
+      outcome: "no_match",
+      inner: "udp",
+    };
+  }),
 );

@@ -1,15 +1,24 @@
 /** The MSS of connections that travel in carriers leaves room for them. */
-import { bothWays, type Fields, type Pair, SIZE, SYN, SYN_ACK } from "../support/both-ways.ts";
+import {
+  bothWays,
+  FAMILIES,
+  type Fields,
+  IP_HEADER,
+  type Pair,
+  SIZE,
+  SYN,
+  SYN_ACK,
+} from "../support/both-ways.ts";
 import { bytes, type Checksum, concat, FLAG, mss, payload } from "../support/packet.ts";
 import { type Row, table } from "../support/table.ts";
 
-const PAIRS: readonly Pair[] = [
-  { inner: "tcp", over: "tcp" },
-  { inner: "tcp", over: "udp" },
-];
+const PAIRS: readonly Pair[] = (["tcp", "udp"] as const).flatMap((over) =>
+  FAMILIES.map((family): Pair => ({ inner: "tcp", over, family })),
+);
 const MTU = 1500;
-/** What is left of it by IP header, TCP header and carrier. No IP packet has more than 65535 bytes. */
-const largest = ({ over }: Pair, mtu = MTU) => Math.min(mtu, 65535) - 20 - 20 - SIZE[over];
+/** What is left of it by IP header, TCP header and carrier. No packet in a carrier has more than 16000 bytes. */
+const largest = ({ over, family = "ip" }: Pair, mtu = MTU) =>
+  Math.min(mtu, 16_000) - IP_HEADER[family] - 20 - SIZE[over];
 
 const NOTHING = bytes(1);
 const END = bytes(0);
@@ -32,11 +41,13 @@ interface Case {
   readonly flags?: number;
   readonly checksum?: Checksum;
   readonly content?: Uint8Array;
+  readonly tags?: Fields["tags"];
 }
 
 function rows(pair: Pair, one: Case, mtu = MTU): Row[] {
-  const { name, options, came, leaves, flags = SYN, checksum, content } = one;
+  const { name, options, came, leaves, flags = SYN, checksum, content, tags = 0 } = one;
   const fields = (size: number): Fields => ({
+    tags,
     transport: {
       flags,
       options: options(mss(size)),
@@ -85,6 +96,9 @@ table(
       }),
       ...rows(pair, { name: "is never raised", options: alone, came: 536, leaves: 536 }),
       ...rows(pair, { name: "is left at nothing", options: alone, came: 0, leaves: 0 }),
+      ...([1, 2] as const).flatMap((tags) =>
+        rows(pair, { name: `is lowered in ${tags} VLANs`, options: alone, ...clamped(pair), tags }),
+      ),
       ...rows(pair, {
         name: "is lowered beside data",
         options: alone,
@@ -107,11 +121,19 @@ table(
   "the MSS of a SYN is that of the interface",
   PAIRS.flatMap((pair) =>
     [
+      [16_001, 65535],
+      [16_000, 65535],
+      [15_999, 65535],
       [9000, 65535],
       [1280, 1460],
-      [576, 1460],
-      [69, 536],
-      [68, 536],
+      // A SYN itself has no room in IPv6.
+      ...(pair.family === "ip6"
+        ? []
+        : [
+            [576, 1460],
+            [69, 536],
+            [68, 536],
+          ]),
     ].flatMap(([mtu = 0, came = 0]) =>
       rows(pair, { name: `MTU ${mtu}`, options: alone, came, leaves: largest(pair, mtu) }, mtu),
     ),
@@ -232,12 +254,12 @@ table(
   }),
 );
 
-/** Loopback's is 65536, one more than an IP packet can have. */
+/** Loopback's is 65536, more than packets in carriers ever have. */
 table(
-  "without an MTU of its own it is what IP takes",
+  "without an MTU of its own it is the most that goes in a carrier",
   PAIRS.flatMap((pair) => {
     const fields = (size: number): Fields => ({ transport: { flags: SYN, options: mss(size) } });
-    const limit = { tcp: 65475, udp: 65487 }[pair.over];
+    const limit = largest(pair, 65_536);
     return [
       ...bothWays("the largest", pair, fields(65535), fields(limit)),
       ...bothWays("one too large", pair, fields(limit + 1), fields(limit)),

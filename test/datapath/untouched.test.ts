@@ -1,11 +1,13 @@
 /** What no rule is asked about: it passes byte for byte, and is counted under its own name. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Funnel, parseRules } from "../../lib/index.ts";
+import { Funnel, parseRules, SfunnelError } from "../../lib/index.ts";
 import { type Outcome, simulate } from "../../lib/model/index.ts";
 import type { Direction } from "../../lib/rules/types.ts";
 import {
   arp,
+  ETHERTYPE,
   ethernet,
+  extensionHeader,
   icmp,
   ipv4,
   ipv6,
@@ -43,22 +45,76 @@ const CARRIER = { sport: 540, dport: 179 };
 const udpFlow = udp({}, payload(40));
 const tcpFlow = tcp({}, payload(40));
 
-table("not IPv4", [
+const tags = (frame: Uint8Array, ...types: readonly number[]) =>
+  types.reduce((inner, etherType, index) => vlan(inner, { id: 7 + index, etherType }), frame);
+const [CUSTOMER, PROVIDER] = [ETHERTYPE.vlan, ETHERTYPE.serviceVlan];
+
+table("neither IPv4 nor IPv6", [
   ...both("ARP", arp(), "not_ip"),
-  ...both("IPv6, UDP", ipv6({}, udpFlow), "not_ip"),
-  ...both("IPv6, TCP", ipv6({}, tcpFlow), "not_ip"),
-  ...both("a VLAN tag in the frame", vlan(ipv4({}, udpFlow)), "not_ip"),
+  ...both("ARP in a VLAN", vlan(arp()), "not_ip"),
+  ...both("ARP in a VLAN of a provider", tags(arp(), CUSTOMER, PROVIDER), "not_ip"),
   ...both("MPLS", ethernet({ etherType: 0x8847 }, payload(60)), "not_ip"),
   ...both("nothing but an Ethernet header", ethernet({ etherType: 0x88b5 }, payload(0)), "not_ip"),
+  ...[ipv4({}, udpFlow), ipv6({}, udpFlow)].flatMap((frame, index) =>
+    [
+      [CUSTOMER, CUSTOMER, CUSTOMER],
+      [PROVIDER, PROVIDER, PROVIDER],
+      [CUSTOMER, PROVIDER, PROVIDER],
+    ].flatMap((types) =>
+      both(`three tags ${types} around IPv${index ? 6 : 4}`, tags(frame, ...types), "not_ip"),
+    ),
+  ),
+  ...both(
+    "three tags, the last cut short",
+    truncate(tags(arp(), CUSTOMER, CUSTOMER, CUSTOMER), 22),
+    "not_ip",
+  ),
+]);
+
+table("a tag cut short", [
+  ...[14, 15, 16, 17].flatMap((length) =>
+    both(`the first, ${length} bytes`, truncate(vlan(ipv4({}, udpFlow)), length), "malformed"),
+  ),
+  ...[18, 19, 20, 21].flatMap((length) =>
+    both(
+      `the second, ${length} bytes`,
+      truncate(tags(ipv6({}, udpFlow), CUSTOMER, PROVIDER), length),
+      "malformed",
+    ),
+  ),
 ]);
 
 table("neither TCP nor UDP", [
   ...both("ICMP", ipv4({}, icmp({}, payload(40))), "not_tcp_udp"),
-  ...[0, 2, 4, 41, 47, 50, 132, 136, 255].flatMap((protocol) =>
+  ...both("ICMPv6", ipv6({}, icmp({}, payload(40))), "not_tcp_udp"),
+  ...both("ICMPv6 of nothing", ipv6({}, raw(58)), "not_tcp_udp"),
+  ...both("ICMPv6 in a VLAN", vlan(ipv6({}, icmp({}, payload(40)))), "not_tcp_udp"),
+  ...[0, 2, 4, 41, 44, 47, 50, 58, 132, 136, 255].flatMap((protocol) =>
     both(`protocol ${protocol}`, ipv4({}, raw(protocol, payload(40))), "not_tcp_udp"),
+  ),
+  ...[1, 2, 4, 41, 47, 59, 132, 136, 255].flatMap((header) =>
+    both(`next header ${header}`, ipv6({}, raw(header, payload(40))), "not_tcp_udp"),
   ),
   ...both("a fragment of ICMP", ipv4({ mf: true }, icmp({}, payload(40))), "not_tcp_udp"),
 ]);
+
+table(
+  "IPv6 with another header in between",
+  [0, 43, 50, 51, 60, 135, 139, 140, 253, 254].flatMap((header) => [
+    ...both(`${header} before UDP`, ipv6({}, extensionHeader(header, udpFlow)), "extension_header"),
+    ...both(
+      `${header} before a carrier`,
+      ipv6({}, extensionHeader(header, tcpCarrier(CARRIER, udpFlow))),
+      "extension_header",
+    ),
+    ...both(`${header} and nothing`, ipv6({}, raw(header)), "extension_header"),
+    ...both(
+      `${header} in a VLAN`,
+      vlan(ipv6({}, extensionHeader(header, tcpFlow))),
+      "extension_header",
+    ),
+  ]),
+);
 
 table("fragments", [
   ...[udpFlow, tcpFlow, tcpCarrier(CARRIER, udpFlow), udpCarrier(CARRIER, tcpFlow)].flatMap(
@@ -77,6 +133,14 @@ table("fragments", [
     ipv4({ fragmentOffset: 1 }, raw(17)),
     "fragment",
   ),
+  ...both("of IPv6", ipv6({}, extensionHeader(44, udpFlow)), "fragment"),
+  ...both(
+    "of IPv6, a carrier",
+    ipv6({}, extensionHeader(44, tcpCarrier(CARRIER, udpFlow))),
+    "fragment",
+  ),
+  ...both("of IPv6, of nothing", ipv6({}, raw(44)), "fragment"),
+  ...both("of IPv6, in a VLAN", vlan(ipv6({}, extensionHeader(44, tcpFlow))), "fragment"),
 ]);
 
 table("lengths that contradict each other", [
@@ -101,8 +165,42 @@ table("lengths that contradict each other", [
   ),
   ...both("version 5", ipv4({ version: 5 }, udpFlow), "malformed"),
   ...both("version 6", ipv4({ version: 6 }, udpFlow), "malformed"),
-  ...[0, 7, 8, 47, 49, 65535].flatMap((length) =>
-    both(`UDP length ${length} of 48`, ipv4({}, udp({ length }, payload(40))), "malformed"),
+  ...[0, 7, 8, 47, 49, 65535].flatMap((length) => [
+    ...both(`UDP length ${length} of 48`, ipv4({}, udp({ length }, payload(40))), "malformed"),
+    ...both(
+      `UDP length ${length} of 48, IPv6`,
+      ipv6({}, udp({ length }, payload(40))),
+      "malformed",
+    ),
+  ]),
+  ...[61, 69, 65535].flatMap((payloadLength) =>
+    both(
+      `IPv6 length ${payloadLength} longer than the frame`,
+      ipv6({ payloadLength }, tcpFlow),
+      "malformed",
+    ),
+  ),
+  ...[0, 19].flatMap((payloadLength) =>
+    both(
+      `IPv6 length ${payloadLength} that ends in the TCP header`,
+      ipv6({ payloadLength }, tcpFlow),
+      "malformed",
+    ),
+  ),
+  ...[0, 7].flatMap((payloadLength) =>
+    both(
+      `IPv6 length ${payloadLength} that ends in the UDP header`,
+      ipv6({ payloadLength }, udpFlow),
+      "malformed",
+    ),
+  ),
+  ...[0, 4, 5, 7, 15].flatMap((version) =>
+    both(`IPv6 of version ${version}`, ipv6({ version }, udpFlow), "malformed"),
+  ),
+  ...both(
+    "a fragment of IPv6 longer than the frame",
+    ipv6({ payloadLength: 9 }, raw(44, payload(8))),
+    "malformed",
   ),
   ...both(
     "UDP length that counts the padding",
@@ -123,24 +221,36 @@ const WHOLE: readonly (readonly [string, Uint8Array])[] = [
   ["UDP behind IP options", ipv4({ options: payload(40) }, udp({}, payload(2)))],
   ["UDP behind a TCP carrier", ipv4({}, tcpCarrier(CARRIER, udp({}, payload(2))))],
   ["TCP behind a UDP carrier", ipv4({}, udpCarrier(CARRIER, tcp({}, payload(2))))],
+  ["UDP over IPv6", ipv6({}, udp({}, payload(2)))],
+  ["TCP over IPv6", ipv6({}, tcp({}, payload(2)))],
+  ["UDP behind a TCP carrier over IPv6", ipv6({}, tcpCarrier(CARRIER, udp({}, payload(2))))],
+  ["UDP over IPv4 in a VLAN", vlan(ipv4({}, udp({}, payload(2))))],
+  ["TCP over IPv6 in two VLANs", tags(ipv6({}, tcp({}, payload(2))), CUSTOMER, PROVIDER)],
 ];
-const ETHERNET_AND_IP = 34;
+/** BPF_PROG_TEST_RUN takes IP without a tag only with its whole fixed header. */
+const SHORTEST: Readonly<Record<number, number>> = {
+  [ETHERTYPE.ipv4]: 34,
+  [ETHERTYPE.ipv6]: 54,
+  [ETHERTYPE.vlan]: 14,
+  [ETHERTYPE.serviceVlan]: 14,
+};
 
 table(
   "cut short at every byte",
-  WHOLE.flatMap(([what, frame]) =>
-    Array.from({ length: frame.length - ETHERNET_AND_IP }, (_, index) => {
-      const length = ETHERNET_AND_IP + index;
+  WHOLE.flatMap(([what, frame]) => {
+    const shortest = SHORTEST[((frame[12] ?? 0) << 8) | (frame[13] ?? 0)] ?? 14;
+    return Array.from({ length: frame.length - shortest }, (_, index) => {
+      const length = shortest + index;
       return both(
         `${what}, ${length} of ${frame.length} bytes`,
         truncate(frame, length),
         "malformed",
       );
-    }).flat(),
-  ),
+    }).flat();
+  }),
 );
 
-/** BPF_PROG_TEST_RUN takes IPv4 only with its 20 fixed bytes; no program sees less there. */
+/** What BPF_PROG_TEST_RUN does not take, no program sees there. */
 describe("cut short before the end of the IP header", () => {
   let funnel: Funnel;
   beforeAll(async () => {
@@ -151,22 +261,38 @@ describe("cut short before the end of the IP header", () => {
   const frame = ipv4({}, udpFlow);
   const ruleset = { egress: parseRules(RULES.egress), ingress: parseRules(RULES.ingress) };
 
-  it.each([14, 15, 24, 33])("%i bytes", async (length) => {
-    const short = truncate(frame, length);
+  const frame6 = ipv6({}, udpFlow);
+  it.each([
+    [14, frame, 34],
+    [15, frame, 34],
+    [24, frame, 34],
+    [33, frame, 34],
+    [14, frame6, 54],
+    [34, frame6, 54],
+    [53, frame6, 54],
+  ])("%i bytes", async (length, whole, shortest) => {
+    const short = truncate(whole, length);
     for (const direction of ["egress", "ingress"] as const) {
       expect(simulate(ruleset, short, { direction })).toMatchObject({
         verdict: "pass",
         outcome: "malformed",
         rule: undefined,
       });
-      await expect(funnel.testRun(short, { direction })).rejects.toMatchObject({
-        code: "SFUNNEL_FRAME",
-        message: expect.stringContaining(`expected at least 34 bytes`),
-      });
+      const came = await funnel.testRun(short, { direction }).catch((error: unknown) => error);
+      // An old kernel (5.10) hands it to the program, which then has to say the same.
+      expect(came).toMatchObject(
+        came instanceof SfunnelError
+          ? {
+              code: "SFUNNEL_FRAME",
+              message: expect.stringContaining(`expected at least ${shortest} bytes`),
+            }
+          : { verdict: "pass", outcome: "malformed", rule: undefined },
+      );
     }
   });
 
   it.each([0, 1, 13])("%i bytes are no frame", async (length) => {
+    const before = await funnel.stats();
     for (const direction of ["egress", "ingress"] as const) {
       expect(() => simulate(ruleset, truncate(frame, length), { direction })).toThrow(
         expect.objectContaining({ code: "SFUNNEL_FRAME" }),
@@ -176,10 +302,7 @@ describe("cut short before the end of the IP header", () => {
       });
     }
     // The refused ones never got to the program.
-    const { ingress, egress } = await funnel.stats();
-    for (const { outcomes } of [ingress, egress]) {
-      expect(Object.values(outcomes).every(({ packets }) => packets === 0)).toBe(true);
-    }
+    expect(await funnel.stats()).toEqual(before);
   });
 
   it("the whole of it is funneled", async () => {

@@ -11,6 +11,43 @@
  */
 
 import type { Transport } from "../../lib/rules/types.ts";
+import {
+  address,
+  bytes,
+  CHECKSUM_OFFSET,
+  concat,
+  ETHERTYPE,
+  FLAG,
+  internetChecksum,
+  PROTOCOL,
+  pseudoHeader,
+  station,
+  unspecified,
+  view,
+} from "./packet-bytes.ts";
+import { contentStart, locate } from "./packet-readers.ts";
+
+export {
+  address,
+  bytes,
+  concat,
+  ETHERTYPE,
+  FLAG,
+  hex,
+  pad,
+  patch,
+  payload,
+  truncate,
+} from "./packet-bytes.ts";
+export {
+  type ChecksumState,
+  type Checksums,
+  checksumsOf,
+  contentStart,
+  icmpChecksumsOf,
+  transportOf,
+} from "./packet-readers.ts";
+export { describeFrame } from "./packet-words.ts";
 
 /** Addresses and ports of builders that are told none. */
 export const ENDPOINTS = {
@@ -22,103 +59,7 @@ export const ENDPOINTS = {
   dport: 2055,
 } as const;
 
-const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, vlan: 0x8100, ipv6: 0x86dd } as const;
-const PROTOCOL = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;
-const CHECKSUM_OFFSET: Readonly<Record<Transport, number>> = { tcp: 16, udp: 6 };
-
-// ---------------------------------------------------------------------------------- bytes
-
-/** `bytes(0x45, 0x00)`, `bytes("0800 0045")` (hex, white space free). */
-export function bytes(...content: readonly (number | string)[]): Uint8Array {
-  return Uint8Array.from(
-    content.flatMap((item) =>
-      typeof item === "number" ? [item] : [...Buffer.from(item.replace(/\s/g, ""), "hex")],
-    ),
-  );
-}
-
-/** Lower-case hex of the bytes. */
-export function hex(content: Uint8Array): string {
-  return Buffer.from(content).toString("hex");
-}
-
-/** `length` bytes that are all different from their neighbours. */
-export function payload(length: number): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => (index * 37 + 11) & 0xff);
-}
-
-export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
-}
-
-/** A copy without what comes after `length` bytes. */
-export function truncate(frame: Uint8Array, length: number): Uint8Array {
-  return new Uint8Array(frame.subarray(0, length));
-}
-
-/** A copy with `length` bytes behind it, as Ethernet pads short frames. */
-export function pad(frame: Uint8Array, length: number, value = 0): Uint8Array {
-  return concat(frame, new Uint8Array(length).fill(value));
-}
-
-/** A copy with other bytes at `offset`. */
-export function patch(frame: Uint8Array, offset: number, ...values: readonly number[]): Uint8Array {
-  const patched = new Uint8Array(frame);
-  patched.set(values, offset);
-  return patched;
-}
-
-function view(content: Uint8Array): DataView {
-  return new DataView(content.buffer, content.byteOffset, content.byteLength);
-}
-
-/** Bytes of an address in text: 4 of "a.b.c.d", 16 of IPv6 (no embedded IPv4). */
-export function address(text: string): Uint8Array {
-  if (!text.includes(":")) return Uint8Array.from(text.split(".").map(Number));
-  const [head = "", tail] = text.split("::");
-  const groups = (part: string) => (part === "" ? [] : part.split(":"));
-  const left = groups(head);
-  const right = groups(tail ?? "");
-  const zeros = Array.from({ length: 8 - left.length - right.length }, () => "0");
-  const all = [...left, ...(tail === undefined ? [] : zeros), ...right];
-  return bytes(...all.map((group) => group.padStart(4, "0")));
-}
-
 // ------------------------------------------------------------------------------ checksums
-
-/** RFC 1071 over everything at once: 0 where a right checksum is among the bytes. */
-function internetChecksum(content: Uint8Array): number {
-  const even = content.length % 2 === 0 ? content : concat(content, bytes(0));
-  const words = view(even);
-  let sum = 0;
-  for (let offset = 0; offset < even.length; offset += 2) sum += words.getUint16(offset);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
-/** RFC 768, RFC 9293 (12 bytes) or RFC 8200 8.1 (40 bytes), by the length of the addresses. */
-function pseudoHeader(
-  src: Uint8Array,
-  dst: Uint8Array,
-  protocol: number,
-  length: number,
-): Uint8Array {
-  const rest = new Uint8Array(src.length === 4 ? 4 : 8);
-  if (src.length === 4) {
-    rest[1] = protocol;
-    view(rest).setUint16(2, length);
-  } else {
-    view(rest).setUint32(0, length);
-    rest[7] = protocol;
-  }
-  return concat(src, dst, rest);
-}
 
 /**
  * What a builder writes into a checksum field: the right one (default), none (0), a number,
@@ -190,9 +131,6 @@ function udpBytes(fields: UdpFields, content: Uint8Array): Uint8Array {
   return concat(header, content);
 }
 
-/** TCP flag bits, to be or-ed. */
-export const FLAG = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16, urg: 32 } as const;
-
 export interface TcpFields {
   readonly sport?: number;
   readonly dport?: number;
@@ -240,11 +178,6 @@ export const TCP_CARRIER_FIELDS = {
   window: 1024,
 } as const satisfies TcpFields;
 
-/** Both addresses of an inner pseudo header, whatever the family. */
-function unspecified(like: Uint8Array): Uint8Array {
-  return new Uint8Array(like.length);
-}
-
 /** A layer as it travels behind a carrier: its checksum is for the addresses 0.0.0.0 or `::`. */
 function carried(inner: Layer, like: Uint8Array): Uint8Array {
   return inner.build(unspecified(like), unspecified(like));
@@ -262,7 +195,10 @@ export function udpCarrier(fields: UdpFields, inner: Layer): Layer {
   return sealed("udp", fields.checksum, (src) => udpBytes(fields, carried(inner, src)));
 }
 
-/** An ICMP message for IPv4; an echo request unless told otherwise. */
+/**
+ * An ICMP message, in an IPv6 packet of ICMPv6 with the checksum that goes with it; an echo request
+ * unless told otherwise.
+ */
 export function icmp(
   fields: {
     readonly type?: number;
@@ -274,10 +210,16 @@ export function icmp(
 ): Layer {
   return {
     protocol: PROTOCOL.icmp,
-    build() {
+    build(src, dst) {
+      const isIpv6 = src.length === 16;
+      const type = fields.type ?? (isIpv6 ? 128 : 8);
       const rest = fields.rest ?? bytes(0, 1, 0, 1);
-      const message = concat(bytes(fields.type ?? 8, fields.code ?? 0, 0, 0), rest, content);
-      view(message).setUint16(2, checksumField(fields.checksum, internetChecksum(message)));
+      const message = concat(bytes(type, fields.code ?? 0, 0, 0), rest, content);
+      const pseudo = isIpv6
+        ? pseudoHeader(src, dst, PROTOCOL.icmpv6, message.length)
+        : new Uint8Array();
+      const right = internetChecksum(concat(pseudo, message));
+      view(message).setUint16(2, checksumField(fields.checksum, right));
       return message;
     },
   };
@@ -291,20 +233,35 @@ export const ICMP = {
   parameterProblem: 12,
 } as const;
 
+/** Types of ICMPv6 errors. */
+export const ICMP6 = {
+  unreachable: 1,
+  packetTooBig: 2,
+  timeExceeded: 3,
+  parameterProblem: 4,
+} as const;
+
 /**
  * What an ICMP error quotes of a frame: its IP packet as far as `length` bytes behind the IP
  * header. Padding is no part of a packet.
  */
 export function quote(frame: Uint8Array, length = Number.POSITIVE_INFINITY): Uint8Array {
-  const packet = frame.subarray(14, 14 + view(frame).getUint16(16));
-  return new Uint8Array(packet.subarray(0, ((packet[0] ?? 0) & 0x0f) * 4 + length));
+  const packet = frame.subarray(contentStart(frame));
+  const isIpv6 = (packet[0] ?? 0) >> 4 === 6;
+  const header = isIpv6 ? 40 : ((packet[0] ?? 0) & 0x0f) * 4;
+  const whole = isIpv6 ? 40 + view(packet).getUint16(4) : view(packet).getUint16(2);
+  return new Uint8Array(packet.subarray(0, Math.min(whole, header + length)));
 }
 
-/** An ICMP error; "fragmentation needed" unless told otherwise, for which there is an MTU. */
+/**
+ * An ICMP error; "fragmentation needed" unless told otherwise, in an IPv6 packet "packet too big",
+ * for which there is an MTU.
+ */
 export function icmpError(
   fields: {
     readonly type?: number;
     readonly code?: number;
+    /** The last of the four bytes behind the checksum: two, or more if it needs more. */
     readonly mtu?: number;
     /** The first two of the four bytes behind the checksum. */
     readonly unused?: number;
@@ -313,10 +270,20 @@ export function icmpError(
   quoted: Uint8Array,
 ): Layer {
   const rest = new Uint8Array(4);
-  view(rest).setUint16(0, fields.unused ?? 0);
-  view(rest).setUint16(2, fields.mtu ?? 0);
-  const { type = ICMP.unreachable, code = ICMP.fragmentationNeeded, checksum = "right" } = fields;
-  return icmp({ type, code, rest, checksum }, quoted);
+  view(rest).setUint32(0, fields.mtu ?? 0);
+  if (fields.unused !== undefined) view(rest).setUint16(0, fields.unused);
+  const { type, code, checksum = "right" } = fields;
+  return {
+    protocol: PROTOCOL.icmp,
+    build(src, dst) {
+      const defaults =
+        src.length === 16
+          ? { type: ICMP6.packetTooBig, code: 0 }
+          : { type: ICMP.unreachable, code: ICMP.fragmentationNeeded };
+      const told = { type: type ?? defaults.type, code: code ?? defaults.code };
+      return icmp({ ...told, rest, checksum }, quoted).build(src, dst);
+    },
+  };
 }
 
 /** A TCP option that says how large a segment may be. */
@@ -339,11 +306,10 @@ export interface EthernetFields {
 
 /** An Ethernet frame around any bytes. */
 export function ethernet(fields: EthernetFields, content: Uint8Array): Uint8Array {
-  const mac = (text: string) => bytes(text.replaceAll(":", ""));
   const type = fields.etherType ?? ETHERTYPE.ipv4;
   return concat(
-    mac(fields.dstMac ?? "02:00:00:00:00:02"),
-    mac(fields.srcMac ?? "02:00:00:00:00:01"),
+    station(fields.dstMac ?? "02:00:00:00:00:02"),
+    station(fields.srcMac ?? "02:00:00:00:00:01"),
     bytes(type >> 8, type & 0xff),
     content,
   );
@@ -406,18 +372,25 @@ export interface Ipv6Fields extends EthernetFields {
   readonly hopLimit?: number;
   readonly trafficClass?: number;
   readonly flowLabel?: number;
+  readonly version?: number;
+  /** Default: what the layer makes of it. */
+  readonly payloadLength?: number;
+  /** Default: the layer's. */
+  readonly nextHeader?: number;
 }
 
-/** An Ethernet frame with an IPv6 packet, without extension headers. */
+/** An Ethernet frame with an IPv6 packet. */
 export function ipv6(fields: Ipv6Fields = {}, layer: Layer = udp()): Uint8Array {
   const src = address(fields.src ?? ENDPOINTS.src6);
   const dst = address(fields.dst ?? ENDPOINTS.dst6);
   const content = layer.build(src, dst);
   const header = new Uint8Array(40);
   const out = view(header);
-  out.setUint32(0, (6 << 28) | ((fields.trafficClass ?? 0) << 20) | (fields.flowLabel ?? 0));
-  out.setUint16(4, content.length);
-  out.setUint8(6, layer.protocol === PROTOCOL.icmp ? PROTOCOL.icmpv6 : layer.protocol);
+  const version = fields.version ?? 6;
+  out.setUint32(0, (version << 28) | ((fields.trafficClass ?? 0) << 20) | (fields.flowLabel ?? 0));
+  out.setUint16(4, fields.payloadLength ?? content.length);
+  const protocol = layer.protocol === PROTOCOL.icmp ? PROTOCOL.icmpv6 : layer.protocol;
+  out.setUint8(6, fields.nextHeader ?? protocol);
   out.setUint8(7, fields.hopLimit ?? 64);
   header.set(src, 8);
   header.set(dst, 24);
@@ -437,15 +410,32 @@ export function arp(
   return ethernet({ etherType: ETHERTYPE.arp, dstMac: "ff:ff:ff:ff:ff:ff" }, content);
 }
 
-/** A copy of the frame with an 802.1Q tag between its addresses and its ethertype. */
+/**
+ * An IPv6 extension header of the common form (RFC 8200 section 4): what follows it, its length in
+ * units of 8 bytes beyond the first, and bytes to fill it.
+ */
+export function extensionHeader(
+  header: number,
+  layer: Layer,
+  content: Uint8Array = new Uint8Array(6),
+): Layer {
+  return {
+    protocol: header,
+    build: (src, dst) =>
+      concat(bytes(layer.protocol, (content.length - 6) >> 3), content, layer.build(src, dst)),
+  };
+}
+
+/** A copy of the frame with a VLAN tag (802.1Q) between its addresses and what was behind them. */
 export function vlan(
   frame: Uint8Array,
-  tag: { readonly id?: number; readonly priority?: number } = {},
+  tag: { readonly id?: number; readonly priority?: number; readonly etherType?: number } = {},
 ): Uint8Array {
   const control = ((tag.priority ?? 0) << 13) | (tag.id ?? 100);
+  const type = tag.etherType ?? ETHERTYPE.vlan;
   return concat(
     frame.subarray(0, 12),
-    bytes(ETHERTYPE.vlan >> 8, ETHERTYPE.vlan & 0xff, control >> 8, control & 0xff),
+    bytes(type >> 8, type & 0xff, control >> 8, control & 0xff),
     frame.subarray(12),
   );
 }
@@ -464,218 +454,26 @@ export function nat(
   },
 ): Uint8Array {
   const changed = new Uint8Array(frame);
-  const ip = locateIpv4(changed);
-  if (ip === undefined) throw new Error("nat: not a whole IPv4 packet of TCP or UDP");
-  if (to.src !== undefined) changed.set(address(to.src), 26);
-  if (to.dst !== undefined) changed.set(address(to.dst), 30);
+  const found = locate(changed);
+  if (found === undefined) throw new Error("nat: not a whole IP packet of TCP or UDP");
+  const { transport, ip, addresses, start, end } = found;
+  const length = addresses.length / 2;
+  if (to.src !== undefined) addresses.set(address(to.src), 0);
+  if (to.dst !== undefined) addresses.set(address(to.dst), length);
   const out = view(changed);
-  if (to.sport !== undefined) out.setUint16(ip.start, to.sport);
-  if (to.dport !== undefined) out.setUint16(ip.start + 2, to.dport);
-  out.setUint16(24, 0);
-  out.setUint16(24, internetChecksum(changed.subarray(14, ip.start)));
-  const field = ip.start + CHECKSUM_OFFSET[ip.transport];
-  if (ip.transport === "udp" && out.getUint16(field) === 0) return changed;
+  if (to.sport !== undefined) out.setUint16(start, to.sport);
+  if (to.dport !== undefined) out.setUint16(start + 2, to.dport);
+  if (length === 4) {
+    out.setUint16(ip + 10, 0);
+    out.setUint16(ip + 10, internetChecksum(changed.subarray(ip, start)));
+  }
+  const field = start + CHECKSUM_OFFSET[transport];
+  if (transport === "udp" && out.getUint16(field) === 0) return changed;
   out.setUint16(field, 0);
-  const content = changed.subarray(ip.start, ip.end);
-  const right = internetChecksum(
-    concat(
-      pseudoHeader(
-        changed.subarray(26, 30),
-        changed.subarray(30, 34),
-        PROTOCOL[ip.transport],
-        content.length,
-      ),
-      content,
-    ),
-  );
-  out.setUint16(field, ip.transport === "udp" && right === 0 ? 0xffff : right);
-  return changed;
-}
-
-// --------------------------------------------------------------------------------- readers
-
-/** State of one checksum. "none" is a UDP checksum of 0. */
-export type ChecksumState = "right" | "wrong" | "none";
-
-/** State of each checksum of a frame; what the frame does not have is undefined. */
-export interface Checksums {
-  readonly ip: ChecksumState | undefined;
-  /** Of the first TCP or UDP header, with the packet's addresses. */
-  readonly outer: ChecksumState | undefined;
-  /** Of the header behind the carrier, with zero addresses; only looked for where asked. */
-  readonly inner: ChecksumState | undefined;
-}
-
-interface Located {
-  readonly transport: Transport;
-  /** Where the TCP or UDP header begins. */
-  readonly start: number;
-  /** Where the IP packet ends. */
-  readonly end: number;
-}
-
-/** The TCP or UDP header of an unfragmented IPv4 frame, if it is all there. */
-function locateIpv4(frame: Uint8Array): Located | undefined {
-  const read = view(frame);
-  if (frame.length < 34 || read.getUint16(12) !== ETHERTYPE.ipv4) return undefined;
-  if ((read.getUint16(20) & 0x3fff) !== 0) return undefined;
-  const start = 14 + (read.getUint8(14) & 0x0f) * 4;
-  const end = 14 + read.getUint16(16);
-  const protocol = read.getUint8(23);
-  const transport =
-    protocol === PROTOCOL.tcp ? "tcp" : protocol === PROTOCOL.udp ? "udp" : undefined;
-  if (transport === undefined || start < 34 || end > frame.length) return undefined;
-  if (end - start < (transport === "tcp" ? 20 : 8)) return undefined;
-  return { transport, start, end };
-}
-
-function transportChecksum(
-  src: Uint8Array,
-  dst: Uint8Array,
-  transport: Transport,
-  content: Uint8Array,
-): ChecksumState {
-  if (transport === "udp" && view(content).getUint16(CHECKSUM_OFFSET.udp) === 0) return "none";
+  const content = changed.subarray(start, end);
+  const [src, dst] = [addresses.subarray(0, length), addresses.subarray(length)];
   const pseudo = pseudoHeader(src, dst, PROTOCOL[transport], content.length);
-  return internetChecksum(concat(pseudo, content)) === 0 ? "right" : "wrong";
-}
-
-/**
- * Verifies every checksum of an IPv4 frame. A frame does not tell what its carrier holds: name
- * the transport inside to have that checked too.
- */
-export function checksumsOf(frame: Uint8Array, inner?: Transport): Checksums {
-  const isIpv4 = frame.length >= 34 && view(frame).getUint16(12) === ETHERTYPE.ipv4;
-  const headerEnd = 14 + ((frame[14] ?? 0) & 0x0f) * 4;
-  const ip =
-    !isIpv4 || headerEnd < 34 || headerEnd > frame.length
-      ? undefined
-      : internetChecksum(frame.subarray(14, headerEnd)) === 0
-        ? "right"
-        : "wrong";
-  const found = locateIpv4(frame);
-  if (found === undefined) return { ip, outer: undefined, inner: undefined };
-
-  const src = frame.subarray(26, 30);
-  const dst = frame.subarray(30, 34);
-  const content = frame.subarray(found.start, found.end);
-  const outer = transportChecksum(src, dst, found.transport, content);
-  const behind = content.subarray(found.transport === "tcp" ? 20 : 8);
-  if (inner === undefined || behind.length < (inner === "tcp" ? 20 : 8)) {
-    return { ip, outer, inner: undefined };
-  }
-  const zero = unspecified(src);
-  return { ip, outer, inner: transportChecksum(zero, zero, inner, behind) };
-}
-
-/**
- * A frame in words, one line a header, for a readable diff: `expect(describeFrame(a)).toBe(
- * describeFrame(b))` shows the field that differs. Every byte shows up somewhere.
- */
-export function describeFrame(frame: Uint8Array, inner?: Transport): string {
-  if (frame.length < 14) return `${frame.length} bytes: ${hex(frame)}`;
-  const read = view(frame);
-  const mac = (start: number) => hex(frame.subarray(start, start + 6));
-  const type = read.getUint16(12);
-  const lines = [
-    `ethernet ${mac(6)} > ${mac(0)} type ${hex16(type)}, frame of ${frame.length} bytes`,
-  ];
-  const body = frame.subarray(14);
-  if (type !== ETHERTYPE.ipv4 || body.length < 20) return [...lines, rest(body)].join("\n");
-
-  const states = checksumsOf(frame, inner);
-  const ip = view(body);
-  const ipLength = (ip.getUint8(0) & 0x0f) * 4;
-  const fragment = ip.getUint16(6);
-  const dotted = (start: number) => [...body.subarray(start, start + 4)].join(".");
-  lines.push(
-    [
-      `ip ${dotted(12)} > ${dotted(16)} version ${ip.getUint8(0) >> 4} ihl ${ipLength / 4}`,
-      `tos ${ip.getUint8(1)} total ${ip.getUint16(2)} id ${hex16(ip.getUint16(4))}`,
-      `flags ${["-", "MF", "DF", "DF,MF"][(fragment >> 13) & 3]}${fragment >> 15 ? ",reserved" : ""}`,
-      `offset ${fragment & 0x1fff} ttl ${ip.getUint8(8)} protocol ${ip.getUint8(9)}`,
-      `checksum ${hex16(ip.getUint16(10))} ${states.ip ?? ""}`.trimEnd(),
-    ].join(" "),
-  );
-  if (ipLength > 20) lines.push(`ip options ${hex(body.subarray(20, ipLength))}`);
-
-  const found = locateIpv4(frame);
-  if (found === undefined) {
-    const behind = body.subarray(Math.max(ipLength, 20));
-    const isIcmp = ip.getUint8(9) === PROTOCOL.icmp && behind.length >= 8;
-    return [...lines, ...(isIcmp ? describeIcmp(frame) : [rest(behind)])].join("\n");
-  }
-  const content = frame.subarray(found.start, found.end);
-  const carrierLength = found.transport === "tcp" ? 20 : 8;
-  if (inner !== undefined && states.inner !== undefined) {
-    lines.push(
-      ...describeTransport(content.subarray(0, carrierLength), found.transport, states.outer),
-    );
-    lines.push(...describeTransport(content.subarray(carrierLength), inner, states.inner));
-  } else {
-    lines.push(...describeTransport(content, found.transport, states.outer));
-  }
-  const padding = frame.subarray(found.end);
-  if (padding.length > 0) lines.push(`padding ${rest(padding)}`);
-  return lines.join("\n");
-}
-
-/** An ICMP message; where there is a quote, its IP header apart from the rest. */
-function describeIcmp(frame: Uint8Array): string[] {
-  const start = 14 + ((frame[14] ?? 0) & 0x0f) * 4;
-  const end = Math.max(start + 8, 14 + view(frame).getUint16(16));
-  const message = frame.subarray(start, end);
-  const read = view(message);
-  const lines = [
-    [
-      `icmp type ${read.getUint8(0)} code ${read.getUint8(1)}`,
-      `rest ${hex16(read.getUint16(4))} ${read.getUint16(6)}`,
-      `checksum ${hex16(read.getUint16(2))} ${internetChecksum(message) === 0 ? "right" : "wrong"}`,
-    ].join(" "),
-    `quoted ${rest(message.subarray(8, 28))}`,
-    `behind ${rest(message.subarray(28))}`,
-  ];
-  const padding = frame.subarray(end);
-  return padding.length > 0 ? [...lines, `padding ${rest(padding)}`] : lines;
-}
-
-function describeTransport(
-  content: Uint8Array,
-  transport: Transport,
-  state: ChecksumState | undefined,
-): string[] {
-  const read = view(content);
-  const ports = `${transport} ${read.getUint16(0)} > ${read.getUint16(2)}`;
-  const checksum = `checksum ${hex16(read.getUint16(CHECKSUM_OFFSET[transport]))} ${state ?? ""}`;
-  if (transport === "udp") {
-    const lines = [`${ports} length ${read.getUint16(4)} ${checksum}`.trimEnd()];
-    return content.length > 8 ? [...lines, rest(content.subarray(8))] : lines;
-  }
-  const flags = Object.entries(FLAG)
-    .filter(([, bit]) => (read.getUint8(13) & bit) !== 0)
-    .map(([name]) => name.toUpperCase());
-  const lines = [
-    [
-      `${ports} seq ${hex32(read.getUint32(4))} ack ${hex32(read.getUint32(8))}`,
-      `offset ${read.getUint8(12) >> 4} reserved ${read.getUint8(12) & 0x0f}`,
-      `flags ${hex8(read.getUint8(13))} ${flags.join(",") || "-"} window ${read.getUint16(14)}`,
-      `urgent ${read.getUint16(18)} ${checksum}`,
-    ]
-      .join(" ")
-      .trimEnd(),
-  ];
-  return content.length > 20 ? [...lines, rest(content.subarray(20))] : lines;
-}
-
-const hex8 = (value: number) => `0x${value.toString(16).padStart(2, "0")}`;
-const hex16 = (value: number) => `0x${value.toString(16).padStart(4, "0")}`;
-const hex32 = (value: number) => `0x${value.toString(16).padStart(8, "0")}`;
-
-/** Bytes that have no name, 32 a line. */
-function rest(content: Uint8Array): string {
-  const lines = [`${content.length} bytes`];
-  for (let start = 0; start < content.length; start += 32) {
-    lines.push(`  ${hex(content.subarray(start, start + 32))}`);
-  }
-  return lines.join("\n");
+  const right = internetChecksum(concat(pseudo, content));
+  out.setUint16(field, transport === "udp" && right === 0 ? 0xffff : right);
+  return changed;
 }

@@ -36,7 +36,11 @@ export function seededRandom(seed: number): Random {
     },
     bytes(length) {
       const content = new Uint8Array(length);
-      for (let index = 0; index < length; index += 1) content[index] = uint32() >>> 24;
+      let word = 0;
+      for (let index = 0; index < length; index += 1) {
+        word = index % 4 === 0 ? uint32() : word >>> 8;
+        content[index] = word;
+      }
       return content;
     },
   };

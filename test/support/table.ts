@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { Funnel, parseRules, type Stats } from "../../lib/index.ts";
 import { type Outcome, Simulator } from "../../lib/model/index.ts";
 import type { Direction, Transport } from "../../lib/rules/types.ts";
+import { isSince } from "./kernel.ts";
 import { deleteNetns, makeNetns, type TestNetns } from "./netns.ts";
 import { describeFrame, hex } from "./packet.ts";
 
@@ -49,9 +50,13 @@ const WITHOUT_RULE: readonly Outcome[] = [
   "quote_too_short",
   "not_ip",
   "not_tcp_udp",
+  "extension_header",
   "fragment",
   "malformed",
 ];
+
+/** The program for kernels before 5.17 does not know the MTU of a device (docs/compatibility.md). */
+const KNOWS_MTU = isSince(5, 17);
 
 /** What the row expects, with its defaults filled in. */
 function expectationOf(row: Row) {
@@ -202,8 +207,9 @@ export function table(title: string, rows: readonly Row[]): void {
     }
 
     const sorted = [...rows].sort((a, b) => (key(a) < key(b) ? -1 : Number(key(a) > key(b))));
-    it.each(sorted.map((row) => [row.name, row] as const))("%s", async (_, row) => {
+    it.for(sorted.map((row) => [row.name, row] as const))("%s", async ([, row], { skip }) => {
       expectModel(row);
+      if (row.mtu !== undefined && !KNOWS_MTU) skip("the program for this kernel asks no device");
       await expectKernel(row, await load(row));
     });
   });

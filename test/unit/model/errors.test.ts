@@ -7,6 +7,7 @@ import { parseRules } from "../../../lib/rules/parse.ts";
 import type { Transport } from "../../../lib/rules/types.ts";
 import {
   arbitraryAddress,
+  arbitraryFamily,
   arbitraryFlowLayer,
   arbitraryPort,
 } from "../../support/arbitrary-frames.ts";
@@ -15,6 +16,7 @@ import {
   checksumsOf,
   icmpError,
   ipv4,
+  ipv6,
   payload,
   quote,
   tcpCarrier,
@@ -25,20 +27,21 @@ import {
 const MTU = 100_000;
 const SIZE = { tcp: 20, udp: 8 } as const;
 
-const arbitraryScene = fc
-  .record({
-    src: arbitraryAddress,
-    dst: arbitraryAddress,
-    router: arbitraryAddress,
-    ttl: fc.nat(255),
-    id: fc.nat(0xffff),
-    flow: arbitraryFlowLayer,
-    over: fc.constantFrom<Transport>("tcp", "udp"),
-    sport: arbitraryPort,
-    dport: arbitraryPort,
-    quoted: fc.oneof(fc.integer({ min: 8, max: 40 }), fc.integer({ min: 8, max: 200 })),
-    mtu: fc.integer({ min: 68, max: 65_000 }),
-  })
+const arbitraryScene = arbitraryFamily
+  .chain((family) =>
+    fc.record({
+      family: fc.constant(family),
+      src: arbitraryAddress(family),
+      dst: arbitraryAddress(family),
+      router: arbitraryAddress(family),
+      flow: arbitraryFlowLayer,
+      over: fc.constantFrom<Transport>("tcp", "udp"),
+      sport: arbitraryPort,
+      dport: arbitraryPort,
+      quoted: fc.oneof(fc.integer({ min: 8, max: 40 }), fc.integer({ min: 8, max: 200 })),
+      mtu: fc.integer({ min: family === "ip" ? 68 : 1280, max: 65_000 }),
+    }),
+  )
   // Half a checksum is left as it is, which no builder makes.
   .filter(({ quoted, flow }) => flow.transport === "udp" || quoted !== 17);
 
@@ -46,9 +49,10 @@ describe("an error about a funneled packet", () => {
   it("is one about the packet where it was funneled, and one about its carrier on the way", () => {
     fc.assert(
       fc.property(arbitraryScene, (scene) => {
-        const { src, dst, router, ttl, id, flow, over, sport, dport, quoted, mtu } = scene;
+        const { family, src, dst, router, flow, over, sport, dport, quoted, mtu } = scene;
         const size = SIZE[over];
-        const packet = ipv4({ src, dst, ttl, id }, flow.layer);
+        const build = family === "ip" ? ipv4 : ipv6;
+        const packet = build({ src, dst }, flow.layer);
         const client = new Simulator({
           egress: parseRules(
             `${flow.transport} actions funnel ${over} dport ${dport} sport ${sport}`,
@@ -62,7 +66,7 @@ describe("an error about a funneled packet", () => {
         expect(popped.outcome).toBe("unfunneled");
 
         const about = (frame: Uint8Array, length: number, told: number) =>
-          ipv4({ src: router, dst: src }, icmpError({ mtu: told }, quote(frame, length)));
+          build({ src: router, dst: src }, icmpError({ mtu: told }, quote(frame, length)));
         const onTheWay = about(pushed, size + quoted, mtu + size);
         const own = about(packet, quoted, mtu);
 

@@ -12,6 +12,7 @@ import {
   FLAG,
   type Ipv4Fields,
   ipv4,
+  ipv6,
   type Layer,
   pad,
   payload,
@@ -290,28 +291,31 @@ describe("a wrong checksum stays wrong by the same amount", () => {
   });
 });
 
-describe("a packet that would be too long for IPv4", () => {
-  const ofTotalLength = (length: number, options: Uint8Array = new Uint8Array()) =>
+describe("a packet that would be longer than any that goes in a carrier", () => {
+  const ofLength = (length: number, options: Uint8Array = new Uint8Array()) =>
     ipv4({ options }, udp({}, payload(length - 28 - options.length)));
+  const ofLength6 = (length: number) => ipv6({}, udp({}, payload(length - 48)));
 
   it.each([
-    ["tcp", TO_TCP, 65535 - 20],
-    ["udp", TO_UDP, 65535 - 8],
-  ])("is dropped, over %s", (_, rules, longest) => {
-    const fits = egress(rules, ofTotalLength(longest));
+    ["IPv4 over tcp", TO_TCP, ofLength, 20],
+    ["IPv4 over udp", TO_UDP, ofLength, 8],
+    ["IPv6 over tcp", TO_TCP, ofLength6, 20],
+    ["IPv6 over udp", TO_UDP, ofLength6, 8],
+  ])("is dropped, %s", (_, rules, build, size) => {
+    const fits = egress(rules, build(16_000 - size));
     expect(fits).toMatchObject({ verdict: "pass", outcome: "funneled" });
-    expect(fits.frame).toHaveLength(14 + 65535);
-    expect(checksumsOf(fits.frame, "udp")).toEqual({ ip: "right", outer: "right", inner: "right" });
+    expect(fits.frame).toHaveLength(14 + 16_000);
+    const { outer, inner } = checksumsOf(fits.frame, "udp");
+    expect({ outer, inner }).toEqual({ outer: "right", inner: "right" });
 
-    const tooLong = ofTotalLength(longest + 1);
-    const result = egress(rules, tooLong);
-    expect(result).toMatchObject({ verdict: "drop", outcome: "too_big" });
-    expect(result.frame).toEqual(tooLong);
+    const result = egress(rules, build(16_001 - size));
+    expect(result.verdict).toBe("drop");
+    expect(result.outcome).toBe(build === ofLength ? "too_big" : "too_big_reported");
   });
 
   it("counts its IP options", () => {
     const options = bytes("01".repeat(40));
-    expect(egress(TO_TCP, ofTotalLength(65515, options)).outcome).toBe("funneled");
-    expect(egress(TO_TCP, ofTotalLength(65516, options)).outcome).toBe("too_big");
+    expect(egress(TO_TCP, ofLength(15_980, options)).outcome).toBe("funneled");
+    expect(egress(TO_TCP, ofLength(15_981, options)).outcome).toBe("too_big");
   });
 });

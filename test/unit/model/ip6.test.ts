@@ -1,94 +1,112 @@
-/** IPv6, as far as it is prepared: `simulate` does not ask for it yet. */
+/** IPv6, where it is not as IPv4 is, and frames that were worked out by hand. */
 
 import { describe, expect, it } from "vitest";
-import { classify } from "../../../lib/model/classify.ts";
-import { pop, push, readCarrier } from "../../../lib/model/encap.ts";
-import type { Packet } from "../../../lib/model/frame.ts";
-import { simulate } from "../../../lib/model/index.ts";
-import { readFrame6 } from "../../../lib/model/ip6.ts";
-import { largestSegment } from "../../../lib/model/mss.ts";
-import { Replies } from "../../../lib/model/replies.ts";
-import { withoutRoom } from "../../../lib/model/room.ts";
+import { type Outcome, Simulator, simulate } from "../../../lib/model/index.ts";
 import { parseRules } from "../../../lib/rules/parse.ts";
 import { PAIRS } from "../../support/flows.ts";
 import {
-  arp,
+  bytes,
   type Checksum,
+  checksumsOf,
   ethernet,
+  extensionHeader,
   FLAG,
+  hex,
   icmp,
+  icmpChecksumsOf,
+  icmpError,
   ipv4,
   ipv6,
   type Layer,
+  mss,
+  nat,
   pad,
   patch,
   payload,
+  quote,
   raw,
   tcp,
   tcpCarrier,
   truncate,
   udp,
   udpCarrier,
+  vlan,
 } from "../../support/packet.ts";
 
-function read(frame: Uint8Array): Packet {
-  const packet = readFrame6(frame);
-  if (typeof packet === "string") throw new Error(packet);
-  return packet;
-}
+const EGRESS = { direction: "egress" } as const;
+const INGRESS = { direction: "ingress" } as const;
 
 describe("a frame", () => {
   const datagram = ipv6({}, udp({}, payload(20)));
   const NEXT_HEADER = 14 + 6;
+  const rules = parseRules("udp actions drop; tcp actions drop");
 
-  it.each<[string, string, Uint8Array]>([
-    ["ARP", "not_ip", arp()],
-    ["IPv4", "not_ip", ipv4()],
+  it.each<[string, Outcome, Uint8Array]>([
     ["IPv6 by name only", "malformed", ethernet({ etherType: 0x86dd }, payload(0))],
     ["an IP header cut short", "malformed", truncate(datagram, 53)],
     ["version 4", "malformed", patch(datagram, 14, 0x45)],
     ["a length beyond the frame", "malformed", truncate(datagram, datagram.length - 1)],
     ["a length of 0", "malformed", patch(datagram, 18, 0, 0)],
     ["ICMPv6", "not_tcp_udp", ipv6({}, icmp())],
+    ["ICMP", "not_tcp_udp", ipv6({ nextHeader: 1 }, icmp())],
     ["no next header", "not_tcp_udp", ipv6({}, raw(59))],
     ["SCTP", "not_tcp_udp", ipv6({}, raw(132, payload(20)))],
     ["TCP of 19 bytes", "malformed", ipv6({}, raw(6, payload(19)))],
     ["UDP of 7 bytes", "malformed", ipv6({}, raw(17, payload(7)))],
     ["a UDP length one less", "malformed", ipv6({}, udp({ length: 27 }, payload(20)))],
     ["a UDP length one more", "malformed", ipv6({}, udp({ length: 29 }, payload(20)))],
-    ["UDP without a checksum", "malformed", ipv6({}, udp({ checksum: "none" }))],
-    ...[0, 43, 44, 50, 51, 60, 135, 139, 140, 253, 254].map(
-      (header): [string, string, Uint8Array] => [
-        `extension header ${header}`,
-        "extension_header",
-        patch(datagram, NEXT_HEADER, header),
-      ],
-    ),
+    ["a jumbogram", "malformed", ipv6({ payloadLength: 0 }, udp({}, payload(20)))],
+    ["a fragment", "fragment", ipv6({}, extensionHeader(44, udp()))],
+    ["a fragment of nothing", "fragment", ipv6({}, raw(44))],
+    ...[0, 43, 50, 51, 60, 135, 139, 140, 253, 254].map((header): [string, Outcome, Uint8Array] => [
+      `extension header ${header}`,
+      "extension_header",
+      ipv6({}, extensionHeader(header, udp({}, payload(20)))),
+    ]),
     // The lengths come first, as they do in IPv4.
-    ["an extension cut short", "malformed", truncate(patch(datagram, NEXT_HEADER, 44), 60)],
+    ["a fragment cut short", "malformed", truncate(patch(datagram, NEXT_HEADER, 44), 60)],
   ])("%s: %s", (_, outcome, frame) => {
-    expect(readFrame6(frame)).toBe(outcome);
+    for (const tagged of [frame, vlan(frame), vlan(vlan(frame))]) {
+      expect(simulate({ egress: rules }, tagged, EGRESS)).toEqual({
+        verdict: "pass",
+        outcome,
+        rule: undefined,
+        frame: tagged,
+      });
+    }
   });
 
-  it("is taken apart", () => {
-    const frame = pad(ipv6({ trafficClass: 0xb9, flowLabel: 0xfffff }, tcp({}, payload(9))), 5, 7);
-    const packet = read(frame);
-    const { ethernet: mac, ip, transport, padding, totalLength, flow } = packet;
-    expect(Uint8Array.from([...mac, ...ip, ...transport, ...padding])).toEqual(frame);
-    expect([mac, ip, transport, padding].map(({ length }) => length)).toEqual([14, 40, 29, 5]);
-    expect(totalLength).toBe(69);
-    expect(flow).toMatchObject({ family: "ip6", transport: "tcp", sport: 40000, dport: 2055 });
-    expect(flow.saddr).toEqual(frame.slice(22, 38));
-    expect(flow.daddr).toEqual(frame.slice(38, 54));
+  it.each([0, 1, 0xffff])("may have UDP whose checksum is %i", (checksum) => {
+    const frame = ipv6({}, udp({ checksum }));
+    expect(simulate({ egress: rules }, frame, EGRESS).outcome).toBe("dropped");
   });
+});
 
-  it("may have UDP whose checksum is wrong, or came out as 0", () => {
-    for (const checksum of [1, 0xffff]) expect(read(ipv6({}, udp({ checksum })))).toBeDefined();
-  });
+it("is funneled to bytes that were worked out by hand", () => {
+  const egress = parseRules("udp dport 2055 actions funnel udp dport 179 sport 540");
+  const { frame } = simulate({ egress }, ipv6({}, udp()), EGRESS);
+  // Of the carrier: the addresses 5b7a, length 0010, protocol 0011, header 021c 00b3 0010, and the
+  // complement of the flow's pseudo header, length 0008 and protocol 0011: ffe6. Of the flow: 0008
+  // and 0011 again, header 9c40 0807 0008.
+  expect(hex(frame)).toBe(
+    hex(
+      bytes(
+        "020000000002 020000000001 86dd 60000000 0010 11 40",
+        "20010db8000000000000000000000001",
+        "20010db8000000000000000000000007",
+        "021c 00b3 0010 a19e",
+        "9c40 0807 0008 5b97",
+      ),
+    ),
+  );
 });
 
 describe.each(PAIRS)("$inner over $over", ({ inner, over }) => {
   const CARRIER = { sport: 540, dport: 179 };
+  const ruleset = {
+    egress: parseRules(`${inner} actions funnel ${over} dport 179 sport 540`),
+    ingress: parseRules(`${over} dport 179 actions unfunnel ${inner}`),
+  };
   const flow = (length: number, checksum: Checksum = "right"): Layer =>
     inner === "tcp"
       ? tcp({ options: payload(8), checksum }, payload(length))
@@ -98,71 +116,192 @@ describe.each(PAIRS)("$inner over $over", ({ inner, over }) => {
       ? tcpCarrier({ ...CARRIER, checksum }, layer)
       : udpCarrier({ ...CARRIER, checksum }, layer);
   const fields = { hopLimit: 1, trafficClass: 0xb8, flowLabel: 0x12345 };
+  const thereAndBack = (plain: Uint8Array, funneled: Uint8Array) => {
+    expect(simulate(ruleset, plain, EGRESS).frame).toEqual(funneled);
+    expect(simulate(ruleset, funneled, INGRESS).frame).toEqual(plain);
+  };
 
   it.each([0, 1, 2, 3, 4, 5, 31, 1400])("there and back, %i bytes", (length) => {
     const plain = pad(ipv6(fields, flow(length)), 3, 0xee);
     const funneled = pad(ipv6(fields, carried(flow(length))), 3, 0xee);
-    expect(push(read(plain), { transport: over, ...CARRIER })).toEqual(funneled);
-    const found = readCarrier(read(funneled), inner);
-    expect(found && pop(read(funneled), found)).toEqual(plain);
+    thereAndBack(plain, funneled);
+    thereAndBack(vlan(plain), vlan(funneled));
+    const service = { etherType: 0x88a8 };
+    thereAndBack(vlan(vlan(plain), service), vlan(vlan(funneled), service));
   });
 
   it("keeps a wrong checksum wrong", () => {
     const wrong = { wrongBy: 0x123 };
-    const plain = ipv6({}, flow(33, wrong));
-    const funneled = ipv6({}, carried(flow(33, wrong), wrong));
-    expect(push(read(plain), { transport: over, ...CARRIER })).toEqual(funneled);
-    const found = readCarrier(read(funneled), inner);
-    expect(found && pop(read(funneled), found)).toEqual(plain);
+    thereAndBack(ipv6({}, flow(33, wrong)), ipv6({}, carried(flow(33, wrong), wrong)));
   });
 
   it("is for the addresses that the packet has when it arrives", () => {
-    const funneled = read(ipv6({}, carried(flow(33))));
     const to = { src: "2001:db8:1::2", dst: "2001:db8:2::3" };
-    const arrived = {
-      ...funneled,
-      ...read(ipv6(to, raw(over === "tcp" ? 6 : 17, funneled.transport))),
-    };
-    const found = readCarrier(arrived, inner);
-    expect(found && pop(arrived, found)).toEqual(ipv6(to, flow(33)));
-  });
-
-  it("has no room beyond what IP can say", () => {
-    const size = over === "tcp" ? 20 : 8;
-    const header = inner === "tcp" ? 28 : 8;
-    const longest = read(ipv6({}, flow(65_535 - size - header)));
-    const carrier = { transport: over, ...CARRIER };
-    const at = (packet: Packet, mtu: number) =>
-      withoutRoom(packet, carrier, { direction: "egress", mtu })?.outcome;
-    expect(at(longest, 100_000)).toBeUndefined();
-    expect(at(read(ipv6({}, flow(65_536 - size - header))), 100_000)).toBe("too_big");
-    expect(at(read(ipv6({}, flow(1500 - 40 - size - header))), 1500)).toBeUndefined();
-    expect(at(read(ipv6({}, flow(1501 - 40 - size - header))), 1500)).toBe("too_big");
+    const arrived = nat(ipv6({}, carried(flow(33))), to);
+    expect(simulate(ruleset, arrived, INGRESS).frame).toEqual(ipv6(to, flow(33)));
   });
 
   it("is remembered apart from IPv4", () => {
-    const replies = new Replies();
-    const plain = read(ipv6({ src: "::ffff:c000:0201", dst: "::ffff:c633:6407" }, flow(3)));
-    const carrier = { transport: over, ...CARRIER };
-    replies.rememberFunneled(plain.flow, carrier, "egress");
-    expect(replies.isFunneled(plain.flow, carrier, "ingress")).toBe(true);
-    expect(replies.isFunneled({ ...plain.flow, family: "ip" }, carrier, "ingress")).toBe(false);
+    const simulator = new Simulator({ egress: ruleset.egress });
+    const mapped = { src: "::ffff:c000:0201", dst: "::ffff:c633:6407" };
+    simulator.run(ipv6(mapped, flow(3)), EGRESS);
+    const back = { src: mapped.dst, dst: mapped.src };
+    const ports = { sport: 179, dport: 540 };
+    const reply = inner === "tcp" ? tcp : udp;
+    const answer = (layer = reply({ sport: 2055, dport: 40000 })) =>
+      over === "tcp" ? tcpCarrier(ports, layer) : udpCarrier(ports, layer);
+    expect(simulator.run(ipv6(back, answer()), INGRESS).outcome).toBe("reply_unfunneled");
+    const other = { src: "198.51.100.7", dst: "192.0.2.1" };
+    expect(simulator.run(ipv4(other, answer()), INGRESS).outcome).toBe("no_match");
   });
 });
 
-it("a carrier of UDP without a checksum is none", () => {
-  const carrier = { sport: 540, dport: 179 };
-  const none = udp({ checksum: "none" });
-  for (const layer of [tcpCarrier(carrier, none), udpCarrier(carrier, none)]) {
-    expect(readCarrier(read(ipv6({}, layer)), "udp")).toBeUndefined();
-  }
+it("UDP without a checksum has none on the way either (RFC 6935)", () => {
+  const ruleset = {
+    egress: parseRules("udp actions funnel tcp dport 179 sport 540"),
+    ingress: parseRules("tcp dport 179 actions unfunnel udp"),
+  };
+  const frame = ipv6({}, udp({ checksum: "none" }, payload(33)));
+  const funneled = simulate(ruleset, frame, EGRESS);
+  expect(checksumsOf(funneled.frame, "udp")).toEqual({ outer: "right", inner: "none" });
+  expect(simulate(ruleset, funneled.frame, INGRESS).frame).toEqual(frame);
 });
 
 it("the largest segment leaves room for the longer header", () => {
-  const carrier = { transport: "tcp", sport: 1, dport: 2 } as const;
-  expect(largestSegment(1500, "ip6", carrier)).toBe(1420);
-  expect(largestSegment(1500, "ip6", { ...carrier, transport: "udp" })).toBe(1432);
-  expect(largestSegment(1500, "ip", carrier)).toBe(1440);
+  const syn = (size: number) => ipv6({}, tcp({ flags: FLAG.syn, options: mss(size) }));
+  const sizeUnder = (over: string, mtu?: number) => {
+    const egress = parseRules(`tcp actions funnel ${over} dport 179 sport 540`);
+    const mtuIs = mtu === undefined ? {} : { mtu };
+    const { frame } = simulate({ egress }, syn(65_535), { ...EGRESS, ...mtuIs });
+    return ((frame.at(-2) ?? 0) << 8) | (frame.at(-1) ?? 0);
+  };
+  expect(sizeUnder("tcp", 1500)).toBe(1420);
+  expect(sizeUnder("udp", 1500)).toBe(1432);
+  expect(sizeUnder("tcp")).toBe(16_000 - 80);
+});
+
+describe("a packet that is too big", () => {
+  const egress = parseRules("udp actions funnel tcp dport 179 sport 540");
+  const packet = (length: number, dst = "2001:db8::7") =>
+    ipv6({ dst, trafficClass: 0xb8, flowLabel: 7 }, udp({}, payload(length - 48)));
+  const run = (frame: Uint8Array, mtu: number) => simulate({ egress }, frame, { ...EGRESS, mtu });
+
+  it("is answered by bytes that were worked out by hand", () => {
+    const frame = packet(1481);
+    const { verdict, outcome, frame: error } = run(frame, 1500);
+    expect({ verdict, outcome }).toEqual({ verdict: "drop", outcome: "too_big_reported" });
+    const expected = bytes(
+      "020000000001 020000000002 86dd 60000000 0070 3a 40",
+      "20010db8000000000000000000000007",
+      "20010db8000000000000000000000001",
+      "0200",
+    );
+    expect(hex(error.subarray(0, 56))).toBe(hex(expected));
+    // 1500 less 20.
+    expect(hex(error.subarray(58, 62))).toBe("000005c8");
+    expect(error.subarray(62)).toEqual(frame.subarray(14, 14 + 104));
+    expect(icmpChecksumsOf(error).message).toBe("right");
+  });
+
+  it.each([
+    ["that just fits", packet(1480), 1500, "funneled"],
+    ["to many", packet(1481, "ff02::1"), 1500, "too_big"],
+    ["to what is next to many", packet(1481, "feff::1"), 1500, "too_big_reported"],
+    ["for the least that is heeded", packet(1281), 1300, "too_big_reported"],
+    ["for less than is heeded", packet(1281), 1299, "too_big"],
+    ["in a VLAN", vlan(packet(1481), { id: 9 }), 1500, "too_big_reported"],
+  ])("%s", (_, frame, mtu, outcome) => {
+    expect(run(frame, mtu).outcome).toBe(outcome);
+  });
+
+  it("is answered in its own VLANs", () => {
+    const tags = (frame: Uint8Array) => vlan(vlan(frame, { id: 9 }), { id: 8, etherType: 0x88a8 });
+    const plain = run(packet(1481), 1500).frame;
+    const { frame } = run(tags(packet(1481)), 1500);
+    expect(frame).toEqual(tags(plain));
+  });
+});
+
+describe("an error", () => {
+  const client = (over: string) => {
+    const egress = parseRules(`udp actions funnel ${over} dport 179 sport 540`);
+    const simulator = new Simulator({ egress });
+    simulator.run(ipv6({}, udp({}, payload(40))), EGRESS);
+    return simulator;
+  };
+  const pod = (over: string) => {
+    const ingress = parseRules(`${over} dport 179 actions unfunnel udp`);
+    const simulator = new Simulator({ ingress });
+    simulator.run(carried(over), INGRESS);
+    return simulator;
+  };
+  const carried = (over: string) => {
+    const carrier = over === "tcp" ? tcpCarrier : udpCarrier;
+    return ipv6({}, carrier({ sport: 540, dport: 179 }, udp({}, payload(40))));
+  };
+  const own = ipv6({}, udp({}, payload(40)));
+  const error = (told: Parameters<typeof icmpError>[0], about: Uint8Array) =>
+    ipv6({ src: "2001:db8::99", dst: "2001:db8::1" }, icmpError(told, quote(about)));
+
+  it.each([
+    [0, 0, 0],
+    [68, 68, 88],
+    [1279, 1279, 1299],
+    [1280, 1280, 1300],
+    [1299, 1280, 1319],
+    [1300, 1280, 1320],
+    [1301, 1281, 1321],
+    [65_515, 65_495, 65_535],
+    [65_516, 65_496, 65_516],
+    [0xffffffff, 0xffffffeb, 0xffffffff],
+  ])("that tells %i is about %i without and %i with a carrier", (mtu, less, more) => {
+    expect(client("tcp").run(error({ mtu }, carried("tcp")), INGRESS)).toMatchObject({
+      outcome: "error_unfunneled",
+      frame: error({ mtu: less }, own),
+    });
+    expect(pod("tcp").run(error({ mtu }, own), EGRESS)).toMatchObject({
+      outcome: "error_funneled",
+      frame: error({ mtu: more }, carried("tcp")),
+    });
+  });
+
+  it.each([
+    // Over UDP the quote grows by one word of eight bytes.
+    [1, "udp", 0, 0, 0],
+    [1, "udp", 1, 1, 2],
+    [3, "udp", 2, 1, 3],
+    [3, "udp", 254, 253, 255],
+    [1, "udp", 255, 254, 255],
+    // Over TCP it does not grow by whole ones.
+    [1, "tcp", 0, 0, 0],
+    [1, "tcp", 12, 0, 0],
+    [3, "tcp", 255, 0, 0],
+    // Other types have no length there.
+    [4, "tcp", 12, 12, 12],
+    [4, "udp", 12, 12, 12],
+  ])("of type %i about %s whose quote has %i words (RFC 4884)", (type, over, came, less, more) => {
+    const told = (words: number) => ({ type, code: 0, unused: words << 8, mtu: 0x0123 });
+    expect(client(over).run(error(told(came), carried(over)), INGRESS)).toMatchObject({
+      outcome: "error_unfunneled",
+      frame: error(told(less), own),
+    });
+    expect(pod(over).run(error(told(came), own), EGRESS)).toMatchObject({
+      outcome: "error_funneled",
+      frame: error(told(more), carried(over)),
+    });
+  });
+
+  it("of ICMP for IPv4 is none, and one that quotes IPv4", () => {
+    const asIcmp = ipv6({ nextHeader: 1 }, icmpError({}, quote(own)));
+    const others = [asIcmp, error({}, ipv4({}, udp({}, payload(40))))];
+    for (const frame of others) expect(pod("tcp").run(frame, EGRESS).outcome).toBe("not_tcp_udp");
+  });
+
+  it("whose checksum leaves out the addresses is none", () => {
+    const frame = error({ mtu: 1400 }, own);
+    frame[37] = 0x98;
+    expect(pod("tcp").run(frame, EGRESS)).toMatchObject({ outcome: "not_tcp_udp", frame });
+  });
 });
 
 it.each([
@@ -175,12 +314,6 @@ it.each([
   ["ip saddr 0.0.0.0/0 udp actions drop", undefined],
   ["ip saddr != 10.0.0.0/8 udp actions drop", undefined],
   ["tcp actions drop", undefined],
-])("%s", (rules, expected) => {
-  expect(classify(parseRules(rules), read(ipv6({}, udp())).flow)).toBe(expected);
-});
-
-it("nothing of this is switched on", () => {
-  const frame = ipv6({}, tcp({ flags: FLAG.syn }));
-  const ruleset = { egress: parseRules("tcp actions drop") };
-  expect(simulate(ruleset, frame, { direction: "egress" }).outcome).toBe("not_ip");
+])("%s", (rules, rule) => {
+  expect(simulate({ egress: parseRules(rules) }, ipv6({}, udp()), EGRESS).rule).toBe(rule);
 });

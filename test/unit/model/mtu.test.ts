@@ -46,20 +46,22 @@ describe("a packet that is too big", () => {
   it.each([
     ["tcp", TO_TCP, 20],
     ["udp", TO_UDP, 8],
-  ] as const)("for IP itself is not reported, over %s", (_, egress, size) => {
-    for (const mtu of [1500, 65_536, 1_000_000]) {
+  ] as const)("for any carrier is told so, over %s", (_, egress, size) => {
+    for (const mtu of [16_000, 16_001, 65_536, 1_000_000]) {
       const run = (length: number) =>
         simulate({ egress }, packet(length), { direction: "egress", mtu });
-      expect(run(65_535 - size + 1).outcome).toBe("too_big");
-      expect(run(65_535 - size).outcome).toBe(mtu === 1500 ? "too_big_reported" : "funneled");
+      expect(run(16_000 - size).outcome).toBe("funneled");
+      const { outcome, frame } = run(16_001 - size);
+      expect(outcome).toBe("too_big_reported");
+      expect((frame[40] ?? 0) * 256 + (frame[41] ?? 0)).toBe(16_000 - size);
     }
   });
 
-  it("for IP itself is too big at ingress too", () => {
+  it("for any carrier is too big at ingress too, where nobody is told", () => {
     const run = (length: number) =>
       simulate({ ingress: TO_TCP }, packet(length), { direction: "ingress", mtu: 68 });
-    expect(run(65_515).outcome).toBe("funneled");
-    expect(run(65_516)).toMatchObject({ verdict: "drop", outcome: "too_big" });
+    expect(run(15_980).outcome).toBe("funneled");
+    expect(run(15_981)).toMatchObject({ verdict: "drop", outcome: "too_big" });
   });
 
   it("leaves whole where nothing is to be pushed", () => {

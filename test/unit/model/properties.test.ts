@@ -4,6 +4,7 @@ import { OUTCOMES, simulate } from "../../../lib/model/index.ts";
 import type { Rule, Ruleset, Transport } from "../../../lib/rules/types.ts";
 import {
   arbitraryAddress,
+  arbitraryFamily,
   arbitraryFlowFrame,
   arbitraryFrame,
   arbitraryPort,
@@ -40,12 +41,12 @@ describe("push and pop", () => {
         arbitraryTransport,
         arbitraryPort,
         arbitraryPort,
-        ({ transport, frame }, over, dport, sport) => {
+        ({ family, transport, frame }, over, dport, sport) => {
           const ruleset = pair(transport, over, dport, sport);
           const pushed = simulate(ruleset, frame, { direction: "egress", mtu: MTU });
           expect(pushed.outcome).toBe("funneled");
           const states = checksumsOf(pushed.frame, transport);
-          expect(states.ip).toBe("right");
+          expect(states.ip).toBe(family === "ip" ? "right" : undefined);
           expect(states.outer).toBe("right");
           expect(states.inner).toBe(checksumsOf(frame).outer);
           const popped = simulate(ruleset, pushed.frame, { direction: "ingress", mtu: MTU });
@@ -60,12 +61,20 @@ describe("push and pop", () => {
   it("survive a NAT that knows only the carrier", () => {
     fc.assert(
       fc.property(
-        arbitraryFlowFrame,
+        arbitraryFamily.chain((family) =>
+          fc.record({
+            flow: arbitraryFlowFrame.filter((flow) => flow.family === family),
+            to: fc.record({
+              src: arbitraryAddress(family),
+              dst: arbitraryAddress(family),
+              sport: arbitraryPort,
+            }),
+          }),
+        ),
         arbitraryTransport,
         arbitraryPort,
         arbitraryPort,
-        fc.record({ src: arbitraryAddress, dst: arbitraryAddress, sport: arbitraryPort }),
-        ({ transport, frame }, over, dport, sport, to) => {
+        ({ flow: { transport, frame }, to }, over, dport, sport) => {
           const ruleset = pair(transport, over, dport, sport);
           const pushed = simulate(ruleset, frame, { direction: "egress", mtu: MTU });
           const arrived = nat(pushed.frame, to);

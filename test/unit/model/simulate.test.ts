@@ -44,8 +44,11 @@ describe("a packet that rules never see", () => {
 
   it.each<[string, Outcome, Uint8Array]>([
     ["ARP", "not_ip", arp()],
-    ["IPv6", "not_ip", ipv6()],
-    ["a VLAN tag in the frame", "not_ip", vlan(datagram)],
+    ["three VLAN tags", "not_ip", vlan(vlan(vlan(datagram)))],
+    ["ARP in a VLAN", "not_ip", vlan(arp())],
+    ["a VLAN tag without an end", "malformed", truncate(vlan(datagram), 17)],
+    ["a second one without an end", "malformed", truncate(vlan(vlan(datagram)), 21)],
+    ["an IP header cut short behind a VLAN tag", "malformed", truncate(vlan(datagram), 37)],
     ["an Ethernet header alone", "not_ip", ethernet({ etherType: 0x88cc }, bytes())],
     ["an 802.3 length", "not_ip", ethernet({ etherType: 46 }, payload(46))],
 
@@ -96,6 +99,9 @@ describe("a packet that rules never see", () => {
     ["the reserved bit", ipv4({ reserved: true })],
     ["both", ipv4({ df: true, reserved: true })],
     ["padding", pad(datagram, 10)],
+    ["a VLAN tag", vlan(datagram)],
+    ["two of them", vlan(vlan(datagram, { priority: 7 }), { etherType: 0x88a8 })],
+    ["IPv6", ipv6()],
     ["a wrong IP checksum", ipv4({ checksum: 0xdead })],
     ["TCP of 20 bytes", ipv4({}, tcp())],
     ["UDP of 8 bytes", ipv4({}, udp())],
