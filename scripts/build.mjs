@@ -9,12 +9,21 @@ import { generateAbi } from "./generate-abi.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const bpfObject = join(root, "dist/bpf/sfunnel.bpf.o");
 
-/** One source, four objects: for kernels before 5.17, which lack bpf_loop, and for DEBUG. */
-const PROGRAMS = {
+/** All of the program; its headers lie beside it. */
+export const SOURCE = "bpf/sfunnel.bpf.c";
+
+/**
+ * For kernels before 5.17, which lack bpf_loop. Registers of 32 bits (v3) are saved in half a stack
+ * slot, over which these kernels let nobody write again without CAP_PERFMON.
+ */
+const WITHOUT_LOOP = ["-DSFUNNEL_WITHOUT_LOOP_HELPER", "-mcpu=v2"];
+
+/** One source, four objects: for older kernels, and for DEBUG. */
+export const PROGRAMS = {
   sfunnel: [],
-  "sfunnel-without-loop": ["-DSFUNNEL_WITHOUT_LOOP_HELPER"],
+  "sfunnel-without-loop": WITHOUT_LOOP,
   "sfunnel-trace": ["-DSFUNNEL_TRACE"],
-  "sfunnel-trace-without-loop": ["-DSFUNNEL_TRACE", "-DSFUNNEL_WITHOUT_LOOP_HELPER"],
+  "sfunnel-trace-without-loop": ["-DSFUNNEL_TRACE", ...WITHOUT_LOOP],
 };
 const addon = join(root, "build/Release/sfunnel.node");
 
@@ -63,8 +72,8 @@ function step(target, sources, make) {
   make();
 }
 
-function compileBpf(source, target, ...flags) {
-  const clang = process.env.CLANG ?? "clang";
+/** Compiles a file of the BPF program, by default with the clang that the build takes. */
+export function compileBpf(source, target, flags = [], clang = process.env.CLANG ?? "clang") {
   run(clang, [
     ...CLANG_FLAGS,
     ...flags,
@@ -82,7 +91,7 @@ export function build() {
   const program = filesIn("bpf", [".h", ".c"]);
   for (const [name, flags] of Object.entries(PROGRAMS)) {
     const object = join(root, `dist/bpf/${name}.bpf.o`);
-    step(object, program, () => compileBpf("bpf/sfunnel.bpf.c", object, ...flags));
+    step(object, program, () => compileBpf(SOURCE, object, flags));
   }
   generateAbi(bpfObject, join(root, "lib/compile/abi.gen.ts"));
 

@@ -8,6 +8,7 @@ import { parseRules } from "../../lib/index.ts";
 import { binding, isFailure, type NativeObject } from "../../lib/native/binding.ts";
 import { RuleTables } from "../../lib/runtime/tables.ts";
 import { testRun } from "../../lib/runtime/test-run.ts";
+import { builtPath, runLimited } from "../support/limited.ts";
 import { hex, ipv4, udp } from "../support/packet.ts";
 
 const path = new URL("../../dist/bpf/sfunnel-without-loop.bpf.o", import.meta.url);
@@ -31,6 +32,14 @@ it("loads in the variant that traces", async () => {
   const loaded = await binding().load(readFileSync(traced), {});
   expect(loaded).not.toHaveProperty("log");
   if (!isFailure(loaded)) loaded.close();
+});
+
+it("loads with CAP_BPF and CAP_NET_ADMIN alone", () => {
+  const program = `import { readFileSync } from "node:fs";
+    import { binding } from "${builtPath("native/binding.js")}";
+    const loaded = await binding().load(readFileSync("${path.pathname}"), {});
+    if ("errno" in loaded) throw new Error(loaded.log ?? loaded.step);`;
+  expect(runLimited(["bpf", "net_admin"], program)).toEqual({ status: 0, stderr: "" });
 });
 
 it("makes the frames of the original", async () => {

@@ -3,12 +3,23 @@ import { release } from "node:os";
 import { describe, expect, it } from "vitest";
 import { Funnel } from "../../lib/index.ts";
 import { binding } from "../../lib/native/binding.ts";
+import { isSince } from "../support/kernel.ts";
 import { Lab } from "../support/lab.ts";
+import { builtPath, runLimited } from "../support/limited.ts";
 import { must } from "../support/native.ts";
 
 /** tcx came with Linux 6.6. */
-const [major = 0, minor = 0] = release().split(".").map(Number);
-const HOOK = major > 6 || (major === 6 && minor >= 6) ? "tcx" : "clsact";
+const HOOK = isSince(6, 6) ? "tcx" : "clsact";
+
+/**
+ * Without CAP_PERFMON, 6.1 and 5.10 refuse to write to a part of a place on the stack. And before 5.11,
+ * what BPF takes counts as locked memory, of which a process has little.
+ */
+const CAPABILITIES = [
+  ...["bpf", "net_admin"],
+  ...(isSince(6, 12) ? [] : ["perfmon"]),
+  ...(isSince(5, 11) ? [] : ["sys_resource"]),
+];
 
 const RULES = { egress: "udp dport 2055 actions funnel tcp dport 179 sport 540" };
 const NOTHING = { kind: "", filters: [] };
@@ -17,6 +28,12 @@ describe(`attach on ${release()}`, () => {
   it.each([false, true])("the verifier takes the program (trace: %s)", async (trace) => {
     await using funnel = await Funnel.load(RULES, { trace });
     expect((await funnel.stats()).egress.outcomes.funneled.packets).toBe(0);
+  });
+
+  it(`${CAPABILITIES.join(" and ")} are enough to load it`, () => {
+    const program = `import { Funnel } from "${builtPath("index.js")}";
+      await (await Funnel.load({})).close();`;
+    expect(runLimited(CAPABILITIES, program)).toEqual({ status: 0, stderr: "" });
   });
 
   it(`takes ${HOOK}, and gives it back`, async () => {

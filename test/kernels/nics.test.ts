@@ -5,11 +5,12 @@
  */
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Direction, Stats } from "../../lib/index.ts";
-import { checksumStates, PAIRS, shown } from "../support/flows.ts";
+import { PAIRS } from "../support/flows.ts";
 import type { Message } from "../support/lab.ts";
 import { debianKernel } from "../support/vm/kernel.ts";
 import { framesOf } from "../support/vm/pcap.ts";
 import { Vm, vmSkipReason, vmTitled } from "../support/vm/vm.ts";
+import { checksumStates, shown } from "../support/wire.ts";
 
 const LONGEST = 180_000;
 

@@ -43,6 +43,17 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
     deleteNetns();
   });
 
+  /** Two hosts, and a program that sees what arrives at the second one. */
+  async function makeWire() {
+    const lab = new Lab();
+    labs.push(lab);
+    const [client, server] = [lab.host("c"), lab.host("s")];
+    lab.link(client, "eth0", "10.77.0.1/24", server, "eth0", "10.77.0.2/24");
+    const wire = await Foreign.load();
+    await wire.onTcx((await hooksOf(server.netns, "eth0")).ingress, true);
+    return { lab, client, wire };
+  }
+
   /** One Funnel on as many devices as there are ways, in a child that ends. */
   async function end(where: "process" | "worker", how: string): Promise<void> {
     const places = WAYS.map((way) => ({ netns: makeNetns(), way }));
@@ -128,12 +139,7 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
   test.each(["tcx", "clsact"] as const)(
     "of device: goes on after close of its Funnel, which keeps nothing open: %s",
     async (hook) => {
-      const lab = new Lab();
-      labs.push(lab);
-      const [client, server] = [lab.host("c"), lab.host("s")];
-      lab.link(client, "eth0", "10.77.0.1/24", server, "eth0", "10.77.0.2/24");
-      const wire = await Foreign.load();
-      await wire.onTcx((await hooksOf(server.netns, "eth0")).ingress, true);
+      const { lab, client, wire } = await makeWire();
       const before = openDescriptors();
       const funnel = await Funnel.load(CLIENT_RULES);
       const options = { netns: client.netns, hook, lifetime: "device" } as const;
@@ -174,12 +180,7 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
   });
 
   test("funnels on after all handles have been collected", async () => {
-    const lab = new Lab();
-    labs.push(lab);
-    const [client, server] = [lab.host("c"), lab.host("s")];
-    lab.link(client, "eth0", "10.77.0.1/24", server, "eth0", "10.77.0.2/24");
-    const wire = await Foreign.load();
-    await wire.onTcx((await hooksOf(server.netns, "eth0")).ingress, true);
+    const { lab, client, wire } = await makeWire();
     const dropped = await (async () => {
       const funnel = await Funnel.load(CLIENT_RULES);
       return new WeakRef(await funnel.attach("eth0", { netns: client.netns, hook: "clsact" }));

@@ -12,6 +12,15 @@ interface Waiting {
   readonly failed: (error: Error) => void;
 }
 
+/** Undefined for what is no message: words, or a line that breaks off where the program was killed. */
+function messageIn(line: string): Message | undefined {
+  try {
+    return JSON.parse(line) as Message;
+  } catch {
+    return undefined;
+  }
+}
+
 export class Endpoint {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #messages: Message[] = [];
@@ -23,7 +32,11 @@ export class Endpoint {
   constructor(child: ChildProcessByStdio<Writable, Readable, Readable>) {
     this.#child = child;
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const message = JSON.parse(line) as Message;
+      const message = messageIn(line);
+      if (message === undefined) {
+        this.#stderr += `${line}\n`;
+        return;
+      }
       this.#messages.push(message);
       const found = this.#waiting.filter(({ wanted }) => wanted(message));
       this.#waiting = this.#waiting.filter((one) => !found.includes(one));
@@ -38,7 +51,7 @@ export class Endpoint {
       // "close" comes after the last line, "exit" may come before.
       child.on("close", (status) => {
         this.#hasClosed = true;
-        for (const one of this.#waiting) one.failed(this.#gone());
+        for (const one of this.#waiting) one.failed(this.#failure());
         resolve(status);
       });
     });
@@ -57,7 +70,7 @@ export class Endpoint {
   message(wanted: (message: Message) => boolean): Promise<Message> {
     const seen = this.#messages.find(wanted);
     if (seen) return Promise.resolve(seen);
-    if (this.#hasClosed) return Promise.reject(this.#gone());
+    if (this.#hasClosed) return Promise.reject(this.#failure());
     return new Promise((found, failed) => this.#waiting.push({ wanted, found, failed }));
   }
 
@@ -79,7 +92,7 @@ export class Endpoint {
   /** All messages, once it has ended by itself and well. */
   async end(): Promise<readonly Message[]> {
     const status = await this.#closed;
-    if (status !== 0) throw this.#gone();
+    if (status !== 0) throw this.#failure();
     return this.#messages;
   }
 
@@ -87,7 +100,13 @@ export class Endpoint {
     this.#child.kill("SIGKILL");
   }
 
-  #gone(): Error {
+  /** Ends it in any case. What it held is free when this returns, its ports among it. */
+  async gone(): Promise<void> {
+    this.kill();
+    await this.#closed;
+  }
+
+  #failure(): Error {
     const last = JSON.stringify(this.#messages.slice(-3));
     return new Error(
       `endpoint ended (${this.#child.exitCode ?? this.#child.signalCode}): ${this.#stderr}${last}`,
