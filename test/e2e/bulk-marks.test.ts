@@ -13,10 +13,10 @@ import {
   type Place,
   PORTS,
   Sides,
-  sockets,
 } from "../support/bulk.ts";
 import { type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { sockets } from "../support/sockets.ts";
 
 const MARK = 0x77;
 const PRIORITY = 0x10030;

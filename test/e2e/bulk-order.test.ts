@@ -9,17 +9,19 @@ import {
   bulkLab,
   counter,
   flowsOver,
-  longestPacket,
   outcome,
   PLACES,
   PORTS,
   Sides,
-  sockets,
+  seenIn,
 } from "../support/bulk.ts";
+import { FAMILIES, IP_HEADER } from "../support/family.ts";
 import { expectTransfers } from "../support/http.ts";
 import { type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { arp } from "../support/packet.ts";
+import { sockets } from "../support/sockets.ts";
+import { longestPacket } from "../support/wire.ts";
 
 const SIZE = 1200;
 const REST = 77;
@@ -39,11 +41,11 @@ function dam(lab: Lab, host: Host, rate: readonly string[]): void {
 /** Datagrams of UDP_SEGMENT, each burst with a datagram behind it. */
 async function segmentedDatagrams(
   lab: Lab,
-  { client, pod, address }: BulkLab,
+  { client, pod, family, address }: BulkLab,
   port: number,
 ): Promise<void> {
   const expected = Array.from({ length: BURSTS }, () => BURST).flat();
-  const drain = await sockets(lab, pod, "drain", { port, count: expected.length }).ready();
+  const drain = await sockets(lab, pod, "drain", { port, count: expected.length, family }).ready();
   const options = { address, port, size: SIZE, each: EACH, rest: REST, bursts: BURSTS };
   // They gather behind a dam and pass it all at once. A gateway then has all of them in its queue,
   // which takes 1000 packets, before it looks at the first.
@@ -63,12 +65,12 @@ async function segmentedDatagrams(
  */
 async function mixedWrites(
   lab: Lab,
-  { client, pod, address }: BulkLab,
+  { client, pod, family, address }: BulkLab,
   port: number,
 ): Promise<number> {
   const before = counter(lab, pod, "TcpExt", "TCPOFOQueue");
   for (const receiver of [{}, { buffer: BUFFER }]) {
-    const sink = await sockets(lab, pod, "sink", { port, ...receiver }).ready();
+    const sink = await sockets(lab, pod, "sink", { port, family, ...receiver }).ready();
     const options = { address, port, lengths: [20_000, 50, 3000, 1], times: 200 };
     const [sent] = await sockets(lab, client, "pour", options).end();
     expect(await sink.event("received")).toMatchObject({ bytes: sent?.bytes });
@@ -78,21 +80,25 @@ async function mixedWrites(
 }
 
 describe.skipIf(skipReason)(titled("super-packets and small ones"), () => {
-  it("arrive in order where nothing is funneled", async () => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
+  it.each(FAMILIES)("arrive in order where nothing is funneled: %s", async (family) => {
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, bulkLab(lab));
     const wire = await lab.capture(hosts.pod, "eth0");
     await segmentedDatagrams(lab, hosts, PORTS.tcp);
     // They do come as super-packets.
-    expect(longestPacket(await wire.stop())).toBe(28 + EACH * SIZE + REST);
+    expect(longestPacket(await wire.stop())).toBe(IP_HEADER[family] + 8 + EACH * SIZE + REST);
     expect(await mixedWrites(lab, hosts, PORTS.tcp)).toBe(0);
   });
 
   it.each(PLACES)("arrive in order, funneled $title", async (place) => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
-    await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
-    for (const [index, port] of Object.values(PORTS).entries()) {
+    using lab = new Lab(FAMILIES);
+    const both = bulkLab(lab);
+    await using sides = await Sides.attach(both, place, ALL_FLOWS);
+    const cases = [
+      ...Object.values(PORTS).map((port) => ({ hosts: both, port })),
+      { hosts: seenIn("IPv6", both), port: PORTS.tcp },
+    ];
+    for (const [index, { hosts, port }] of cases.entries()) {
       await segmentedDatagrams(lab, hosts, port);
       const segmented = await outcome(sides.near, place.out, "segmented");
       expect(segmented).toBeGreaterThanOrEqual(BURSTS * (index + 1));

@@ -5,23 +5,25 @@ import {
   type BulkLab,
   bulkLab,
   isCarrier,
-  longestPacket,
+  ON_CLIENT,
   outcome,
   PLACES,
   PORTS,
   Sides,
+  seenIn,
 } from "../support/bulk.ts";
-import { checksumStates } from "../support/flows.ts";
 import { expectTransfers } from "../support/http.ts";
 import { iperf } from "../support/iperf.ts";
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { ALL_RIGHT, checksumStates, longestPacket, portsOf } from "../support/wire.ts";
 
 const MTU = 1500;
 /** So much that there are super-packets, and so little that a capture has room for all frames. */
 const LENGTH = 1_500_000;
 
-async function traffic(lab: Lab, { client, pod, address }: BulkLab): Promise<void> {
+async function traffic(lab: Lab, hosts: BulkLab): Promise<void> {
+  const { client, pod, address } = hosts;
   for (const port of Object.values(PORTS)) {
     await expectTransfers(lab, pod, client, address, port, [
       { direction: "upload", length: LENGTH },
@@ -45,9 +47,13 @@ describe.skipIf(skipReason)(titled("frames of traffic in bulk"), () => {
     }
   });
 
-  it.each(PLACES)("are whole carriers that fit, funneled $title", async (place) => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
+  // Of IPv6 at one place alone: where things are in a frame is all that differs.
+  it.each([
+    ...PLACES.map((place) => ({ family: "IPv4", title: place.title, place }) as const),
+    { family: "IPv6", title: ON_CLIENT.title, place: ON_CLIENT } as const,
+  ])("are whole carriers of $family that fit, funneled $title", async ({ family, place }) => {
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, bulkLab(lab));
     await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
     const wires = [await lab.capture(hosts.pod, "eth0"), await lab.capture(hosts.router, "near")];
     await traffic(lab, hosts);
@@ -65,7 +71,7 @@ describe.skipIf(skipReason)(titled("frames of traffic in bulk"), () => {
       for (const flow of ALL_FLOWS) {
         const ofFlow = frames.filter((frame) => isCarrier(frame, flow));
         seen += ofFlow.length;
-        expect(checksumStates(ofFlow, flow.inner)).toEqual(["right right right"]);
+        expect(checksumStates(ofFlow, flow.inner)).toEqual(ALL_RIGHT[family]);
         // Full ones among them: nobody made room by sending less than fits.
         if (flow.inner === "tcp") expect(longestPacket(ofFlow)).toBe(MTU);
       }
@@ -76,5 +82,5 @@ describe.skipIf(skipReason)(titled("frames of traffic in bulk"), () => {
 
 /** No ICMP, that is. */
 function isTransport(frame: Uint8Array): boolean {
-  return frame[23] === 6 || frame[23] === 17;
+  return portsOf(frame) !== undefined;
 }

@@ -4,143 +4,96 @@
  * stacks left it, checksums unfinished.
  */
 import { describe, expect, it } from "vitest";
-import { Funnel, type FunnelRuleset } from "../../lib/index.ts";
-import {
-  census,
-  checksumStates,
-  clientRules,
-  exchange,
-  FLOW_PORT,
-  MESSAGES,
-  outcomesMet,
-  PAIRS,
-  type Pair,
-  packets,
-  serviceRules,
-} from "../support/flows.ts";
-import { eventually, type Host, Lab } from "../support/lab.ts";
+import { expectCarriers, useEnds } from "../support/ends.ts";
+import { FAMILIES, inFamily } from "../support/family.ts";
+import { exchange, FLOW_PORT, ownPort, PAIRS, type Pair } from "../support/flows.ts";
+import { eventually } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
-import { ipv4, payload, udp } from "../support/packet.ts";
+import { ipv4, ipv6, type Layer, payload, udp } from "../support/packet.ts";
+import { census, checksumStates } from "../support/wire.ts";
 
 const CLIENT = "10.1.0.77";
 const SERVER = "10.2.0.1";
 
-interface GatewayLab {
-  readonly client: Host;
-  readonly gateway: Host;
-  readonly server: Host;
-}
+/** Where the gateway funnels: the same two rules, on the hooks of one or the other interface. */
+const PLACES = [
+  { device: "service", out: "egress" },
+  { device: "clients", out: "ingress" },
+] as const;
 
-function gatewayLab(lab: Lab): GatewayLab {
-  const client = lab.host("client");
-  const gateway = lab.router("gateway");
-  const server = lab.host("server");
-  lab.link(client, "eth0", `${CLIENT}/24`, gateway, "clients", "10.1.0.1/24");
-  lab.link(gateway, "service", "10.2.0.254/24", server, "eth0", `${SERVER}/24`);
-  lab.route(client, "10.1.0.1");
-  lab.route(server, "10.2.0.254");
-  return { client, gateway, server };
-}
-
-/** The same two rules, on the hooks of one or the other interface. */
-const PLACES = {
-  egress: {
-    device: "service",
-    rules: (pair: Pair): FunnelRuleset => {
-      const { out, back } = clientRules(pair);
-      return { egress: out, ingress: back };
-    },
-  },
-  ingress: {
-    device: "clients",
-    rules: (pair: Pair): FunnelRuleset => {
-      const { out, back } = clientRules(pair);
-      return { ingress: out, egress: back };
-    },
-  },
-} as const;
-
-const CASES = (["egress", "ingress"] as const).flatMap((place) =>
-  PAIRS.map((pair) => ({ place, ...pair })),
-);
-
-describe.skipIf(skipReason)(titled("a gateway"), () => {
-  it.each(CASES)("that funnels $inner over $over at $place", async ({ place, ...pair }) => {
-    using lab = new Lab();
-    const { client, gateway, server } = gatewayLab(lab);
-    const { device, rules } = PLACES[place];
-    const other = place === "egress" ? "ingress" : "egress";
-    await using near = await Funnel.load(rules(pair));
-    await using far = await Funnel.load(serviceRules(pair));
-    await near.attach(device, { netns: gateway.netns });
-    await far.attach("eth0", { netns: server.netns });
-    const atServer = await lab.capture(server, "eth0");
-    const atClient = await lab.capture(client, "eth0");
-
-    await exchange(lab, [client, server], pair, { address: SERVER, length: 99 });
-
-    const out = await packets(near, place, "funneled");
-    const back = await packets(far, "egress", "funneled");
-    await eventually(async () => (await packets(far, "ingress", "unfunneled")) === out);
-    expect(await packets(near, other, "unfunneled")).toBe(back);
-    expect(Math.min(out, back)).toBeGreaterThanOrEqual(MESSAGES);
-    expect(await outcomesMet(near, place)).toEqual(["funneled"]);
-    expect(await outcomesMet(near, other)).toEqual(["unfunneled"]);
-
-    await atServer.atLeast(out + back);
-    const frames = await atServer.stop();
-    expect(census(frames)).toEqual({
-      [`${pair.over} 540>179`]: out,
-      [`${pair.over} 179>540`]: back,
-    });
-    expect(checksumStates(frames, pair.inner)).toEqual(["right right right"]);
-
-    // The client never saw a carrier.
-    await atClient.atLeast(out + back);
-    for (const seen of Object.keys(census(await atClient.stop()))) {
-      expect(seen).toMatch(new RegExp(`^${pair.inner} (\\d+>2055|2055>\\d+)$`));
-    }
+describe.skipIf(skipReason).each(PLACES)(titled("a gateway that funnels at $out"), (place) => {
+  const shared = useEnds((lab) => {
+    const client = lab.host("client");
+    const gateway = lab.router("gateway");
+    const server = lab.host("server");
+    lab.link(client, "eth0", `${CLIENT}/24`, gateway, "clients", "10.1.0.1/24");
+    lab.link(gateway, "service", "10.2.0.254/24", server, "eth0", `${SERVER}/24`);
+    lab.route(client, "10.1.0.1");
+    lab.route(server, "10.2.0.254");
+    return { hosts: { client, gateway, server }, near: { host: gateway, ...place }, server };
   });
 
-  // A client whose packets come with their checksums done, or with none.
-  it.each(["egress", "ingress"] as const)("funnels finished packets at %s", async (place) => {
-    const pair: Pair = { inner: "udp", over: "tcp" };
-    using lab = new Lab();
-    const { client, gateway, server } = gatewayLab(lab);
-    const { device, rules } = PLACES[place];
-    await using near = await Funnel.load(rules(pair));
-    await using far = await Funnel.load(serviceRules(pair));
-    await near.attach(device, { netns: gateway.netns });
-    await far.attach("eth0", { netns: server.netns });
-    const wire = await lab.capture(server, "eth0");
-    const echo = lab.endpoint(server, "udpEcho", {
-      address: SERVER,
-      port: FLOW_PORT,
-      silent: true,
-    });
-    await echo.ready();
+  describe.each(FAMILIES)("%s", (family) => {
+    it.each(PAIRS)("$inner over $over", async (pair) => {
+      const {
+        lab,
+        hosts: { client, server },
+        ends,
+      } = shared();
+      await ends.begin(pair);
+      const atServer = await lab.capture(server, "eth0", [family]);
+      const atClient = await lab.capture(client, "eth0", [family]);
+      const address = inFamily(family, SERVER);
+      await exchange(lab, [client, server], pair, { address, length: 99, from: ownPort(pair) });
 
-    const ip = {
-      src: CLIENT,
-      dst: SERVER,
-      srcMac: lab.mac(client, "eth0"),
-      dstMac: lab.mac(gateway, "clients"),
-    };
-    lab.sendFrames(client, "eth0", [
-      ipv4(ip, udp({ sport: 1000 }, payload(1))),
-      ipv4(ip, udp({ sport: 1001, checksum: "none" }, payload(2))),
-      // Damaged on its way here: it arrives nowhere, but as it came, not mended.
-      ipv4(ip, udp({ sport: 1002, checksum: { wrongBy: 5 } }, payload(3))),
-      ipv4(ip, udp({ sport: 1003 }, payload(4))),
-    ]);
-    await echo.message(({ length }) => length === 4);
-    expect(echo.events("datagram").map(({ length }) => length)).toEqual([1, 2, 4]);
-    expect(await packets(far, "ingress", "unfunneled")).toBe(4);
-    await wire.atLeast(4);
-    expect(checksumStates(await wire.stop(), "udp")).toEqual([
-      "right right none",
-      "right right right",
-      "right wrong wrong",
-    ]);
+      const { out, back } = await ends.expectAllFunneled();
+      await expectCarriers(atServer, family, pair, { out, back });
+
+      // The client never saw a carrier.
+      await atClient.atLeast(out + back);
+      for (const seen of Object.keys(census(await atClient.stop()))) {
+        expect(seen).toMatch(new RegExp(`^${pair.inner} (\\d+>2055|2055>\\d+)$`));
+      }
+    });
+
+    // A client whose packets come with their checksums done, or with none.
+    it("finished packets of udp over tcp", async () => {
+      const {
+        lab,
+        hosts: { client, gateway, server },
+        ends,
+      } = shared();
+      const pair: Pair = { inner: "udp", over: "tcp" };
+      await ends.begin(pair);
+      const address = inFamily(family, SERVER);
+      const silent = { address, port: FLOW_PORT, silent: true };
+      const wire = await lab.capture(server, "eth0", [family]);
+      const receiver = await lab.endpoint(server, "udpEcho", silent).ready();
+
+      const ip = {
+        src: inFamily(family, CLIENT),
+        dst: address,
+        srcMac: lab.mac(client, "eth0"),
+        dstMac: lab.mac(gateway, "clients"),
+      };
+      const packet = (layer: Layer) => (family === "IPv4" ? ipv4 : ipv6)(ip, layer);
+      lab.sendFrames(client, "eth0", [
+        packet(udp({ sport: 1000 }, payload(1))),
+        packet(udp({ sport: 1001, checksum: "none" }, payload(2))),
+        // Damaged on its way here: it arrives nowhere, but as it came, not mended.
+        packet(udp({ sport: 1002, checksum: { wrongBy: 5 } }, payload(3))),
+        packet(udp({ sport: 1003 }, payload(4))),
+      ]);
+      await receiver.message(({ length }) => length === 4);
+      // Without our carriers, IPv6 would not take a datagram without a checksum either.
+      const arrived = family === "IPv4" ? [1, 2, 4] : [1, 4];
+      expect(receiver.events("datagram").map(({ length }) => length)).toEqual(arrived);
+      await eventually(async () => (await ends.far.packets("ingress", "unfunneled")) === 4);
+      await wire.atLeast(4);
+      const states = { IPv4: "right ", IPv6: "" };
+      expect(checksumStates(await wire.stop(), "udp")).toEqual(
+        ["right none", "right right", "wrong wrong"].map((state) => `${states[family]}${state}`),
+      );
+    });
   });
 });

@@ -5,6 +5,7 @@
 import { describe, expect, it } from "vitest";
 import {
   ALL_FLOWS,
+  AT_GATEWAYS_INGRESS,
   type BulkLab,
   bulkLab,
   CARRIER_SERVICE,
@@ -15,18 +16,18 @@ import {
   PLACES,
   PORTS,
   Sides,
+  seenIn,
   setMtu,
-  sockets,
 } from "../support/bulk.ts";
+import { FAMILIES, type Family, IP_HEADER } from "../support/family.ts";
 import { expectTransfers } from "../support/http.ts";
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { sockets } from "../support/sockets.ts";
 
 const NARROW = 1400;
 const MB = 1_000_000;
 const CARRIER_SIZE = { tcp: 20, udp: 8 } as const;
-/** IP and UDP. */
-const HEADERS = 28;
 
 /** Both routers at the ends of the narrow link refuse what does not fit. */
 function narrowLab(lab: Lab, nat = false): BulkLab {
@@ -37,18 +38,20 @@ function narrowLab(lab: Lab, nat = false): BulkLab {
 }
 
 /** What a socket finds out, with so many bytes of carrier on the way, and how it tries. */
-function pathUnder(carrierSize: number) {
-  const fits = NARROW - carrierSize - HEADERS;
+function pathUnder(family: Family, carrierSize: number) {
+  const headers = IP_HEADER[family] + 8;
+  const fits = NARROW - carrierSize - headers;
   return {
-    lengths: [1500 - carrierSize - HEADERS, fits + 1, fits],
+    lengths: [1500 - carrierSize - headers, fits + 1, fits],
     found: { after: NARROW - carrierSize, pending: "EMSGSIZE", errors: ["EMSGSIZE", null] },
     arrived: { seen: [[2, fits]] },
   };
 }
 
-async function discover(lab: Lab, { client, pod, address }: BulkLab, port: number, size: number) {
-  const { lengths, found, arrived } = pathUnder(size);
-  const drain = await sockets(lab, pod, "drain", { port, count: 1 }).ready();
+async function discover(lab: Lab, hosts: BulkLab, port: number, size: number) {
+  const { client, pod, family, address } = hosts;
+  const { lengths, found, arrived } = pathUnder(family, size);
+  const drain = await sockets(lab, pod, "drain", { port, count: 1, family }).ready();
   const probe = sockets(lab, client, "probe", { address, port, lengths });
   expect(await probe.event("discovered")).toMatchObject(found);
   expect(await drain.event("drained")).toMatchObject(arrived);
@@ -56,9 +59,9 @@ async function discover(lab: Lab, { client, pod, address }: BulkLab, port: numbe
 }
 
 async function discoverBack(lab: Lab, hosts: BulkLab, port: number, size: number) {
-  const { client, pod, address } = hosts;
-  const { lengths, found, arrived } = pathUnder(size);
-  const probe = await sockets(lab, pod, "probeBack", { port, lengths }).ready();
+  const { client, pod, family, address } = hosts;
+  const { lengths, found, arrived } = pathUnder(family, size);
+  const probe = await sockets(lab, pod, "probeBack", { port, lengths, family }).ready();
   const greet = sockets(lab, client, "greet", { address, port, count: 1 });
   expect(await probe.event("discovered")).toMatchObject(found);
   expect(await greet.event("drained")).toMatchObject(arrived);
@@ -78,22 +81,31 @@ async function transferBothWays(lab: Lab, hosts: BulkLab, port: number): Promise
 }
 
 const CASES = [
-  { title: `funneled ${ON_CLIENT.title}`, place: ON_CLIENT, nat: false },
-  ...PLACES.map((place) => ({ title: `funneled ${place.title}, with NAT`, place, nat: true })),
-];
+  { place: ON_CLIENT, nat: false, family: "IPv4" },
+  ...PLACES.map((place) => ({ place, nat: true, family: "IPv4" }) as const),
+  // Where the ways differ most: without NAT, and with it where a gateway forwards carriers.
+  { place: ON_CLIENT, nat: false, family: "IPv6" },
+  { place: AT_GATEWAYS_INGRESS, nat: true, family: "IPv6" },
+] as const;
+
+/** Each with its name. */
+const TITLED = CASES.map((row) => ({
+  ...row,
+  title: `${row.family}, funneled ${row.place.title}${row.nat ? ", with NAT" : ""}`,
+}));
 
 describe.skipIf(skipReason)(titled("a narrow link on the way"), () => {
-  it("is found by what is not funneled", async () => {
-    using lab = new Lab();
-    const hosts = narrowLab(lab);
+  it.each(FAMILIES)("is found by what is not funneled: %s", async (family) => {
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, narrowLab(lab));
     await discover(lab, hosts, PORTS.tcp, 0);
     await discoverBack(lab, hosts, PORTS.tcp, 0);
     await transferBothWays(lab, hosts, PORTS.tcp);
   });
 
-  it.each(CASES)("is found by TCP and UDP, $title", async ({ place, nat }) => {
-    using lab = new Lab();
-    const hosts = narrowLab(lab, nat);
+  it.each(TITLED)("is found by TCP and UDP: $title", async ({ place, nat, family }) => {
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, narrowLab(lab, nat));
     const { client, address } = hosts;
     await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
     const turned = async () => ({

@@ -10,34 +10,36 @@ import {
   bulkLab,
   counter,
   flowsOver,
-  longestPacket,
   ON_CLIENT,
   OVER,
   outcome,
   PLACES,
   PORTS,
   Sides,
+  seenIn,
   setMtu,
-  sockets,
 } from "../support/bulk.ts";
+import { FAMILIES, type Family } from "../support/family.ts";
 import { expectTransfers, type Transfer } from "../support/http.ts";
 import { Lab } from "../support/lab.ts";
 import { advertised, advertisedInCarriers } from "../support/mss.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { sockets } from "../support/sockets.ts";
+import { longestPacket } from "../support/wire.ts";
 
 /** IP and TCP, without options; the timestamps that the kernel sends in every segment. */
-const HEADERS = 40;
+const HEADERS = { IPv4: 40, IPv6: 60 } as const;
 const TIMESTAMPS = 12;
 const MB = 1_000_000;
 
 /** What a segment may hold in a carrier, where packets may be so long. */
-function sizeIn(mtu: number, over: "tcp" | "udp"): number {
-  return mtu - HEADERS - (over === "tcp" ? 20 : 8);
+function sizeIn(mtu: number, family: Family, over: "tcp" | "udp"): number {
+  return mtu - HEADERS[family] - (over === "tcp" ? 20 : 8);
 }
 
 /** A connection of a few bytes; the size of the segments that both ends decided on. */
-async function segments(lab: Lab, { client, pod, address }: BulkLab, port: number) {
-  const sink = await sockets(lab, pod, "sink", { port }).ready();
+async function segments(lab: Lab, { client, pod, family, address }: BulkLab, port: number) {
+  const sink = await sockets(lab, pod, "sink", { port, family }).ready();
   const [sent] = await sockets(lab, client, "pour", {
     address,
     port,
@@ -53,17 +55,23 @@ const both = (length: number): Transfer[] => [
   { direction: "download", length },
 ];
 
+/** One place is enough for IPv6: the MTUs are of devices, and they are no concern of its. */
+const SMALLER = [
+  ...PLACES.map((place) => ({ family: "IPv4", title: place.title, place }) as const),
+  { family: "IPv6", title: ON_CLIENT.title, place: ON_CLIENT } as const,
+];
+
 function retransmitted(lab: Lab, { client, pod }: BulkLab): number {
   return counter(lab, client, "Tcp", "RetransSegs") + counter(lab, pod, "Tcp", "RetransSegs");
 }
 
 describe.skipIf(skipReason)(titled("the MSS of funneled connections"), () => {
-  it("is left alone where nothing is funneled", async () => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
+  it.each(FAMILIES)("is left alone where nothing is funneled: %s", async (family) => {
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, bulkLab(lab));
     const wire = await lab.capture(hosts.router, "near");
     const [flow] = flowsOver("tcp");
-    const size = 1500 - HEADERS;
+    const size = 1500 - HEADERS[family];
     expect(await segments(lab, hosts, PORTS.tcp)).toEqual({
       client: size - TIMESTAMPS,
       pod: size - TIMESTAMPS,
@@ -73,47 +81,55 @@ describe.skipIf(skipReason)(titled("the MSS of funneled connections"), () => {
   });
 
   it.each(PLACES)("leaves room for the carrier, funneled $title", async (place) => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
-    const { client, pod, router, address } = hosts;
-    await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
-    const wire = await lab.capture(router, "near");
-    const clients = await lab.capture(client, "eth0");
-    for (const over of OVER) {
-      const size = sizeIn(1500, over) - TIMESTAMPS;
-      expect(await segments(lab, hosts, PORTS[over])).toEqual({ client: size, pod: size });
-    }
+    using lab = new Lab(FAMILIES);
+    const inBoth = bulkLab(lab);
+    await using sides = await Sides.attach(inBoth, place, ALL_FLOWS);
     const { near, far } = sides;
-    expect((await near.stats()).flows.mssClamped).toBeGreaterThan(0);
-    expect((await far.stats()).flows.mssClamped).toBeGreaterThan(0);
-    const passed =
+    const clamped = () =>
+      Promise.all([near, far].map(async (funnel) => (await funnel.stats()).flows.mssClamped));
+    const passed = async () =>
       (await outcome(near, place.out, "funneled")) +
       (await outcome(near, place.back, "reply_unfunneled"));
-    for (const capture of [wire, clients]) {
-      await capture.atLeast(passed);
-      const seen = await capture.stop();
+    for (const family of FAMILIES) {
+      const hosts = seenIn(family, inBoth);
+      const { client, pod, router, address } = hosts;
+      const before = { clamped: await clamped(), passed: await passed() };
+      const wire = await lab.capture(router, "near", [family]);
+      const clients = await lab.capture(client, "eth0", [family]);
       for (const over of OVER) {
-        const [flow] = flowsOver(over);
-        const size = sizeIn(1500, over);
-        const carriers = capture === wire || place === ON_CLIENT;
-        expect((carriers ? advertisedInCarriers : advertised)(seen, flow)).toEqual({
-          // The gateway's client says what it would say to anybody.
-          toServer: [carriers ? size : 1500 - HEADERS],
-          toClient: [size],
-        });
+        const size = sizeIn(1500, family, over) - TIMESTAMPS;
+        expect(await segments(lab, hosts, PORTS[over])).toEqual({ client: size, pod: size });
       }
-    }
+      for (const [index, count] of (await clamped()).entries()) {
+        expect(count).toBeGreaterThan(before.clamped[index] ?? 0);
+      }
+      for (const capture of [wire, clients]) {
+        await capture.atLeast((await passed()) - before.passed);
+        const seen = await capture.stop();
+        for (const over of OVER) {
+          const [flow] = flowsOver(over);
+          const size = sizeIn(1500, family, over);
+          const carriers = capture === wire || place === ON_CLIENT;
+          expect((carriers ? advertisedInCarriers : advertised)(seen, flow)).toEqual({
+            // The gateway's client says what it would say to anybody.
+            toServer: [carriers ? size : 1500 - HEADERS[family]],
+            toClient: [size],
+          });
+        }
+      }
 
-    const options = { pinned: true };
-    await expectTransfers(lab, pod, client, address, PORTS.tcp, both(20 * MB), options);
+      const options = { pinned: true };
+      await expectTransfers(lab, pod, client, address, PORTS.tcp, both(10 * MB), options);
+    }
     // Nothing was too big, and next to nothing was sent twice: 28,000 segments at the least.
     await sides.expectAllFunneled();
-    expect(retransmitted(lab, hosts)).toBeLessThan(280);
+    expect(retransmitted(lab, inBoth)).toBeLessThan(280);
   });
 
-  it.each(PLACES)("follows the smaller of two MTUs, funneled $title", async (place) => {
-    using lab = new Lab();
-    const hosts = bulkLab(lab);
+  it.each(SMALLER)("follows the smaller of two MTUs of $family, funneled $title", async (row) => {
+    const { family, place } = row;
+    using lab = new Lab([family]);
+    const hosts = seenIn(family, bulkLab(lab));
     const { client, gateway, router, node, pod, address } = hosts;
     const flows = flowsOver("tcp");
     await using sides = await Sides.attach(hosts, place, flows);
@@ -125,7 +141,10 @@ describe.skipIf(skipReason)(titled("the MSS of funneled connections"), () => {
           [pod, "eth0"],
         ],
         link: "far",
-        advertised: { toServer: [sizeIn(1500, "tcp")], toClient: [sizeIn(9000, "tcp")] },
+        advertised: {
+          toServer: [sizeIn(1500, family, "tcp")],
+          toClient: [sizeIn(9000, family, "tcp")],
+        },
       },
       {
         wide: [
@@ -135,15 +154,15 @@ describe.skipIf(skipReason)(titled("the MSS of funneled connections"), () => {
         link: "near",
         advertised: {
           // At a gateway's egress, its own device comes first.
-          toServer: [sizeIn(place === AT_GATEWAYS_EGRESS ? 1500 : 9000, "tcp")],
-          toClient: [sizeIn(1500, "tcp")],
+          toServer: [sizeIn(place === AT_GATEWAYS_EGRESS ? 1500 : 9000, family, "tcp")],
+          toClient: [sizeIn(1500, family, "tcp")],
         },
       },
     ] as const;
     for (const { wide, link, advertised } of cases) {
       for (const [host, device] of wide) setMtu(lab, host, device, 9000);
       const wire = await lab.capture(router, link);
-      const size = sizeIn(1500, "tcp") - TIMESTAMPS;
+      const size = sizeIn(1500, family, "tcp") - TIMESTAMPS;
       expect(await segments(lab, hosts, PORTS.tcp)).toEqual({ client: size, pod: size });
       await expectTransfers(lab, pod, client, address, PORTS.tcp, both(2 * MB));
       const frames = await wire.stop();

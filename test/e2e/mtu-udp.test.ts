@@ -13,21 +13,23 @@ import {
   PLACES,
   PORTS,
   Sides,
-  sockets,
+  seenIn,
 } from "../support/bulk.ts";
+import { FAMILIES, type Family } from "../support/family.ts";
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { sockets } from "../support/sockets.ts";
 
 const CARRIER_SIZE = { tcp: 20, udp: 8 } as const;
-/** IP and UDP. */
-const HEADERS = 28;
-const LARGEST = 1500 - HEADERS;
+/** Of a datagram behind IP and UDP. */
+const LARGEST = { IPv4: 1500 - 28, IPv6: 1500 - 48 } as const;
 
 /** What a socket is to find out, and how it tries. */
-function pathUnder(over: "tcp" | "udp") {
-  const fits = LARGEST - CARRIER_SIZE[over];
+function pathUnder(over: "tcp" | "udp", family: Family) {
+  const largest = LARGEST[family];
+  const fits = largest - CARRIER_SIZE[over];
   return {
-    lengths: [LARGEST, LARGEST, fits + 1, fits],
+    lengths: [largest, largest, fits + 1, fits],
     found: {
       event: "discovered",
       before: 1500,
@@ -41,28 +43,32 @@ function pathUnder(over: "tcp" | "udp") {
 }
 
 describe.skipIf(skipReason)(titled("a socket that does not fragment"), () => {
-  it("sends all that its device takes where nothing is funneled", async () => {
-    using lab = new Lab();
-    const { pod, client, address } = bulkLab(lab);
-    const port = PORTS.tcp;
-    const drain = await sockets(lab, pod, "drain", { port, count: 2 }).ready();
-    const lengths = [LARGEST, LARGEST];
-    await sockets(lab, client, "unfragmented", { address, port, lengths }).end();
-    expect(await drain.event("drained")).toMatchObject({
-      seen: lengths.map((length, number) => [number, length]),
-    });
-  });
+  it.each(FAMILIES)(
+    "sends all that its device takes where nothing is funneled: %s",
+    async (family) => {
+      using lab = new Lab([family]);
+      const { pod, client, address } = seenIn(family, bulkLab(lab));
+      const port = PORTS.tcp;
+      const drain = await sockets(lab, pod, "drain", { port, count: 2, family }).ready();
+      const lengths = [LARGEST[family], LARGEST[family]];
+      await sockets(lab, client, "unfragmented", { address, port, lengths }).end();
+      expect(await drain.event("drained")).toMatchObject({
+        seen: lengths.map((length, number) => [number, length]),
+      });
+    },
+  );
 
   it.each(PLACES)("learns what fits, funneled $title", async (place) => {
-    using lab = new Lab();
+    using lab = new Lab(FAMILIES);
     const hosts = bulkLab(lab);
-    const { pod, client, address } = hosts;
     await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
-    for (const [index, over] of OVER.entries()) {
+    const cases = FAMILIES.flatMap((family) => OVER.map((over) => ({ family, over })));
+    for (const [index, { family, over }] of cases.entries()) {
+      const { pod, client, address } = seenIn(family, hosts);
       const port = PORTS[over];
-      const { lengths, found, arrived } = pathUnder(over);
+      const { lengths, found, arrived } = pathUnder(over, family);
 
-      const drain = await sockets(lab, pod, "drain", { port, count: 1 }).ready();
+      const drain = await sockets(lab, pod, "drain", { port, count: 1, family }).ready();
       const probe = sockets(lab, client, "probe", { address, port, lengths });
       expect(await probe.event("discovered")).toEqual(found);
       expect(await drain.event("drained")).toMatchObject(arrived);
@@ -74,7 +80,7 @@ describe.skipIf(skipReason)(titled("a socket that does not fragment"), () => {
       expect(await outcome(sides.near, place.back, "error_unfunneled")).toBe(turned);
 
       // The same for what the pod answers.
-      const back = await sockets(lab, pod, "probeBack", { port, lengths }).ready();
+      const back = await sockets(lab, pod, "probeBack", { port, lengths, family }).ready();
       const greet = sockets(lab, client, "greet", { address, port, count: 1 });
       expect(await back.event("discovered")).toEqual(found);
       expect(await greet.event("drained")).toMatchObject(arrived);
@@ -85,7 +91,7 @@ describe.skipIf(skipReason)(titled("a socket that does not fragment"), () => {
   });
 
   it.each(PLACES.filter((place) => place !== AT_GATEWAYS_INGRESS))(
-    "without it, what does not fit is lost and counted, funneled $title",
+    "without it, what does not fit is lost and counted over IPv4, funneled $title",
     async (place) => {
       using lab = new Lab();
       const hosts = bulkLab(lab);
@@ -93,9 +99,9 @@ describe.skipIf(skipReason)(titled("a socket that does not fragment"), () => {
       await using sides = await Sides.attach(hosts, place, ALL_FLOWS);
       for (const [index, over] of OVER.entries()) {
         const port = PORTS[over];
-        const fits = LARGEST - CARRIER_SIZE[over];
+        const fits = LARGEST.IPv4 - CARRIER_SIZE[over];
         const drain = await sockets(lab, pod, "drain", { port, count: 1 }).ready();
-        const lengths = [LARGEST, fits + 1, fits];
+        const lengths = [LARGEST.IPv4, fits + 1, fits];
         await sockets(lab, client, "fragmentable", { address, port, lengths }).end();
         expect(await drain.event("drained")).toMatchObject({ seen: [[2, fits]] });
         expect(await outcome(sides.near, place.out, "too_big")).toBe(2 * (index + 1));

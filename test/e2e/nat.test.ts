@@ -4,23 +4,24 @@
  * it holds, so every checksum is looked at behind them.
  */
 import { describe, expect, it } from "vitest";
-import { Funnel } from "../../lib/index.ts";
+import { expectCarriers, useEnds } from "../support/ends.ts";
+import { FAMILIES, type Family, inFamily } from "../support/family.ts";
 import {
-  census,
-  checksumStates,
-  clientRules,
   exchange,
   FLOW_PORT,
   MESSAGES,
+  ownPort,
   PAIRS,
   type Pair,
-  packets,
   SERVICE_PORT,
   serviceRules,
 } from "../support/flows.ts";
-import { eventually, type Host, Lab } from "../support/lab.ts";
+import { type Host, IPTABLES, type Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
-import { ipv4, payload, udp } from "../support/packet.ts";
+import { address, hex } from "../support/packet.ts";
+import { sockets } from "../support/sockets.ts";
+import { serve, talk } from "../support/talk.ts";
+import { ALL_RIGHT, census, checksumStates, ipHeader } from "../support/wire.ts";
 
 // Addresses whose sums differ: an inner checksum that was made for the wrong ones shows.
 const CLIENT = "10.1.0.77";
@@ -36,7 +37,7 @@ interface NatLab {
 }
 
 /** client - masquerading gateway - balancer with the service's address - server */
-function natLab(lab: Lab, ports: readonly (readonly ["tcp" | "udp", number])[]): NatLab {
+function natLab(lab: Lab): NatLab {
   const client = lab.host("client");
   const gateway = lab.router("gateway");
   const balancer = lab.router("balancer");
@@ -47,27 +48,31 @@ function natLab(lab: Lab, ports: readonly (readonly ["tcp" | "udp", number])[]):
   lab.route(client, "10.1.0.1");
   lab.route(gateway, "172.16.5.1");
   lab.route(server, "10.2.0.254");
-
-  const iptables = (host: Host, ...args: string[]) => lab.run(host, "iptables", "-w", ...args);
-  iptables(gateway, "-t", "nat", "-A", "POSTROUTING", "-o", "outside", "-j", "MASQUERADE");
-  for (const [transport, port] of ports) {
-    iptables(
-      balancer,
-      ...["-t", "nat", "-A", "PREROUTING", "-d", SERVICE, "-p", transport],
-      ...["--dport", `${port}`, "-j", "DNAT", "--to-destination", SERVER],
-    );
-  }
-  for (const router of [gateway, balancer]) {
-    const invalid = ["-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"];
-    iptables(router, "-A", "FORWARD", ...invalid);
+  for (const family of lab.families) {
+    const iptables = (host: Host, ...args: string[]) =>
+      lab.run(host, IPTABLES[family], "-w", ...args);
+    iptables(gateway, "-t", "nat", "-A", "POSTROUTING", "-o", "outside", "-j", "MASQUERADE");
+    // The service has the carriers' port, and it is not the flows'.
+    for (const transport of ["tcp", "udp"]) {
+      iptables(
+        balancer,
+        ...["-t", "nat", "-A", "PREROUTING", "-d", inFamily(family, SERVICE), "-p", transport],
+        ...["--dport", `${SERVICE_PORT}`, "-j", "DNAT"],
+        ...["--to-destination", inFamily(family, SERVER)],
+      );
+    }
+    for (const router of [gateway, balancer]) {
+      const invalid = ["-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"];
+      iptables(router, "-A", "FORWARD", ...invalid);
+    }
   }
   return { client, gateway, balancer, server };
 }
 
 /** Packets that the balancer and the gateway dropped as INVALID. */
-function invalidPackets(lab: Lab, { gateway, balancer }: NatLab): number {
+function invalidPackets(lab: Lab, { gateway, balancer }: NatLab, family: Family): number {
   return [gateway, balancer].reduce((sum, router) => {
-    const rules = lab.run(router, "iptables-save", "-c", "-t", "filter");
+    const rules = lab.run(router, `${IPTABLES[family]}-save`, "-c", "-t", "filter");
     const [, count] = /^\[(\d+):\d+\] -A FORWARD .*INVALID/m.exec(rules) ?? [];
     if (count === undefined) throw new Error(`no such rule:\n${rules}`);
     return sum + Number(count);
@@ -75,99 +80,101 @@ function invalidPackets(lab: Lab, { gateway, balancer }: NatLab): number {
 }
 
 describe.skipIf(skipReason)(titled("NAT between the two sides"), () => {
-  it.each(PAIRS)("$inner over $over", async (pair) => {
-    using lab = new Lab();
-    // The service has one port, and it is not the flow's.
-    const hosts = natLab(lab, [[pair.over, SERVICE_PORT]]);
+  const shared = useEnds((lab) => {
+    const hosts = natLab(lab);
     const { client, server } = hosts;
-    const there = clientRules(pair);
-    await using near = await Funnel.load({ egress: there.out, ingress: there.back });
-    await using far = await Funnel.load(serviceRules(pair));
-    await near.attach("eth0", { netns: client.netns });
-    await far.attach("eth0", { netns: server.netns });
-    const atServer = await lab.capture(server, "eth0");
-    const atClient = await lab.capture(client, "eth0");
-
-    await exchange(lab, [client, server], pair, { address: SERVICE, length: 77 });
-
-    const out = await packets(near, "egress", "funneled");
-    const back = await packets(far, "egress", "funneled");
-    await eventually(async () => (await packets(far, "ingress", "unfunneled")) === out);
-    await eventually(async () => (await packets(near, "ingress", "unfunneled")) === back);
-    expect(Math.min(out, back)).toBeGreaterThanOrEqual(MESSAGES);
-
-    for (const capture of [atServer, atClient]) {
-      await capture.atLeast(out + back);
-      const frames = await capture.stop();
-      expect(census(frames)).toEqual({
-        [`${pair.over} 540>179`]: out,
-        [`${pair.over} 179>540`]: back,
-      });
-      expect(checksumStates(frames, pair.inner)).toEqual(["right right right"]);
-    }
-    // Both NATs had their hands on them: what arrives shows neither address that was sent.
-    const addresses = new Set(
-      atServer.frames.map((frame) => [...frame.subarray(26, 34)].join(".")).sort(),
-    );
-    expect(addresses).toEqual(new Set([`${MASQUERADE}.${SERVER}`, `${SERVER}.${MASQUERADE}`]));
-    expect(invalidPackets(lab, hosts)).toBe(0);
+    return { hosts, near: { host: client, device: "eth0", out: "egress" }, server };
   });
 
-  it("does not let the flow itself through", async () => {
-    using lab = new Lab();
-    const { client, gateway } = natLab(lab, [["udp", SERVICE_PORT]]);
-    // No DNAT for its port and no program: the balancer has nobody to give it to.
-    await using idle = await Funnel.load({});
-    await idle.attach("eth0", { netns: client.netns });
-    const options = { address: SERVICE, port: FLOW_PORT, count: 1, echo: false };
-    const wire = await lab.capture(gateway, "outside");
-    await lab.endpoint(client, "udpSend", options).end();
-    await wire.atLeast(1);
-    // The balancer may refuse it; nothing else passes.
-    const seen = Object.keys(census((await wire.stop()).filter((frame) => frame[23] !== 1)));
-    expect(seen).toEqual([expect.stringMatching(/^udp \d+>2055$/)]);
-  });
+  describe.each(FAMILIES)("%s", (family) => {
+    const [service, server] = [inFamily(family, SERVICE), inFamily(family, SERVER)];
+    const masquerade = inFamily(family, MASQUERADE);
 
-  it.each(["tcp", "udp"] as const)("UDP without a checksum over %s", async (over) => {
-    const pair: Pair = { inner: "udp", over };
-    using lab = new Lab();
-    const { client, gateway, server } = natLab(lab, [[over, SERVICE_PORT]]);
-    await using near = await Funnel.load({ egress: clientRules(pair).out });
-    await using far = await Funnel.load({ ingress: serviceRules(pair).ingress });
-    await near.attach("eth0", { netns: client.netns });
-    await far.attach("eth0", { netns: server.netns });
-    const wire = await lab.capture(server, "eth0");
-    const echo = lab.endpoint(server, "udpEcho", {
-      address: SERVER,
-      port: FLOW_PORT,
-      silent: true,
+    it.each(PAIRS)("$inner over $over", async (pair) => {
+      const { lab, hosts, ends } = shared();
+      await ends.begin(pair);
+      const atServer = await lab.capture(hosts.server, "eth0", [family]);
+      const atClient = await lab.capture(hosts.client, "eth0", [family]);
+      const between = [hosts.client, hosts.server] as const;
+      await exchange(lab, between, pair, { address: service, length: 77, from: ownPort(pair) });
+
+      const { out, back } = await ends.expectAllFunneled();
+      for (const capture of [atServer, atClient]) {
+        await expectCarriers(capture, family, pair, { out, back });
+      }
+      // Both NATs had their hands on them: what arrives shows neither address that was sent.
+      const bytes = [masquerade, server].map((text) => hex(address(text)));
+      expect(new Set(atServer.frames.map((frame) => ipHeader(frame)?.source))).toEqual(
+        new Set(bytes),
+      );
+      expect(new Set(atServer.frames.map((frame) => ipHeader(frame)?.destination))).toEqual(
+        new Set(bytes),
+      );
+      expect(invalidPackets(lab, hosts, family)).toBe(0);
     });
-    await echo.ready();
 
-    const lengths = Array.from({ length: MESSAGES }, (_, index) => index * 61);
-    lab.sendFrames(
-      client,
-      "eth0",
-      lengths.map((length) =>
-        ipv4(
-          {
-            src: CLIENT,
-            dst: SERVICE,
-            srcMac: lab.mac(client, "eth0"),
-            dstMac: lab.mac(gateway, "inside"),
-          },
-          udp({ checksum: "none" }, payload(length)),
-        ),
-      ),
-    );
-    await eventually(() => echo.events("datagram").length === MESSAGES);
-    expect(echo.events("datagram").map(({ length }) => length)).toEqual(lengths);
-    expect(echo.events("datagram")[0]).toMatchObject({ sender: MASQUERADE, senderPort: 40000 });
+    it.each(["tcp", "udp"] as const)("the flow's own port, kept over %s", async (over) => {
+      const { lab, hosts, ends } = shared();
+      const pair: Pair = { inner: "udp", over };
+      const { ingress } = serviceRules(pair);
+      const egress = `udp dport ${FLOW_PORT} actions funnel ${over} dport ${SERVICE_PORT} sport keep`;
+      await Promise.all([ends.near.begin({ egress }), ends.far.begin({ ingress })]);
+      const wire = await lab.capture(hosts.server, "eth0", [family]);
+      await serve(lab, hosts.server, "udp", { port: FLOW_PORT, family });
+      const ports = [100, 200].map((distance) => ownPort(pair) + distance);
+      for (const senderPort of ports) {
+        const peer = { address: service, port: FLOW_PORT, from: senderPort };
+        const talking = await talk(lab, hosts.client, "udp", peer);
+        const text = `from ${senderPort}`;
+        expect(await talking.ask(text)).toEqual({ text, sender: masquerade, senderPort });
+      }
+      await wire.atLeast(2 * ports.length);
+      const frames = await wire.stop();
+      const seen = ports.flatMap((port) => [`${over} ${port}>179`, `${over} 179>${port}`]);
+      expect(census(frames)).toEqual(Object.fromEntries(seen.map((shown) => [shown, 1])));
+      expect(checksumStates(frames, "udp")).toEqual(ALL_RIGHT[family]);
+      expect(invalidPackets(lab, hosts, family)).toBe(0);
+    });
 
-    await wire.atLeast(MESSAGES);
-    const frames = await wire.stop();
-    expect(census(frames)).toEqual({ [`${over} 540>179`]: MESSAGES });
-    // The carrier has one all the same, over a payload that nobody else has summed.
-    expect(checksumStates(frames, "udp")).toEqual(["right right none"]);
+    it("does not let the flow itself through", async () => {
+      const { lab, hosts, ends } = shared();
+      // No DNAT for its port and no rule: the balancer has nobody to give it to.
+      await ends.near.begin({});
+      const options = { address: service, port: FLOW_PORT, count: 1, echo: false };
+      const wire = await lab.capture(hosts.gateway, "outside", [family]);
+      await lab.endpoint(hosts.client, "udpSend", options).end();
+      await wire.atLeast(1);
+      // The balancer may refuse it; nothing else passes.
+      const packets = (await wire.stop()).filter((frame) => ipHeader(frame)?.protocol === 17);
+      expect(Object.keys(census(packets))).toEqual([expect.stringMatching(/^udp \d+>2055$/)]);
+    });
+
+    it.each(["tcp", "udp"] as const)("UDP without a checksum over %s", async (over) => {
+      const { lab, hosts, ends } = shared();
+      const pair: Pair = { inner: "udp", over };
+      await ends.begin(pair);
+      const wire = await lab.capture(hosts.server, "eth0", [family]);
+      const options = { address: server, port: FLOW_PORT, count: MESSAGES, unsummed: true };
+      const drain = await sockets(lab, hosts.server, "drain", options).ready();
+
+      const lengths = Array.from({ length: MESSAGES }, (_, index) => 4 + index * 61);
+      const sent = {
+        address: service,
+        port: FLOW_PORT,
+        from: ownPort(pair) + 300,
+        lengths,
+        unsummed: true,
+      };
+      await sockets(lab, hosts.client, "fragmentable", sent).end();
+      const { seen } = await drain.event("drained");
+      expect(seen).toEqual(lengths.map((length, number) => [number, length]));
+
+      await wire.atLeast(MESSAGES);
+      const frames = await wire.stop();
+      expect(census(frames)).toEqual({ [`${over} 540>179`]: MESSAGES });
+      // The carrier has one all the same, over a payload that nobody else has summed.
+      const states = { IPv4: ["right right none"], IPv6: ["right none"] };
+      expect(checksumStates(frames, "udp")).toEqual(states[family]);
+    });
   });
 });

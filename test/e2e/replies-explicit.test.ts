@@ -5,11 +5,12 @@
  */
 import { describe, expect, it } from "vitest";
 import { Funnel, type FunnelRuleset } from "../../lib/index.ts";
-import { census } from "../support/flows.ts";
+
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { met, POD, twoHosts } from "../support/reply-lab.ts";
 import { serve, talk } from "../support/talk.ts";
+import { census } from "../support/wire.ts";
 
 const FUNNEL = `
   tcp dport 8080 actions funnel tcp dport 80 sport 540

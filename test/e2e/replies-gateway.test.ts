@@ -6,11 +6,12 @@
  */
 import { describe, expect, it } from "vitest";
 import { type Direction, Funnel } from "../../lib/index.ts";
-import { census, checksumStates, PAIRS } from "../support/flows.ts";
+import { PAIRS } from "../support/flows.ts";
 import { eventually, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { clientAddress, GATEWAY, met, POD, routedLab } from "../support/reply-lab.ts";
 import { serve, type Talk, talk } from "../support/talk.ts";
+import { census, checksumStates } from "../support/wire.ts";
 
 const MESSAGES = 5;
 /** Of all flows together there are at least so many, there and back. */

@@ -5,6 +5,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { Funnel } from "../../lib/index.ts";
+import { FAMILIES, inFamily } from "../support/family.ts";
 import { clientRules, FLOW_PORT, PAIRS, packets, serviceRules } from "../support/flows.ts";
 import { eventually, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
@@ -17,7 +18,7 @@ const MESSAGES = 5;
 
 describe.skipIf(skipReason)(titled("two clients behind one address, from the same port"), () => {
   it.each(PAIRS)("both get their own answers: $inner over $over", async (pair) => {
-    using lab = new Lab();
+    using lab = new Lab(FAMILIES);
     const { clients, pod } = routedLab(lab, { clients: 2, masquerade: true });
     const [first, second] = clients;
     if (!first || !second) throw new Error("no clients");
@@ -27,38 +28,43 @@ describe.skipIf(skipReason)(titled("two clients behind one address, from the sam
     await near.attach("eth0", { netns: second.netns });
     await far.attach("eth0", { netns: pod.netns });
 
-    const server = await serve(lab, pod, pair.inner, { port: FLOW_PORT });
-    const one = await talk(lab, first, pair.inner, PEER);
-    // The first to be heard keeps its port.
-    expect(await one.ask("one")).toEqual({ text: "one", sender: GATEWAY, senderPort: SAME_PORT });
-    const other = await talk(lab, second, pair.inner, PEER);
-    const { senderPort } = await other.ask("other");
-    expect(senderPort).not.toBe(SAME_PORT);
+    for (const [index, family] of FAMILIES.entries()) {
+      const server = await serve(lab, pod, pair.inner, { port: FLOW_PORT, family });
+      const peer = { ...PEER, address: inFamily(family, POD) };
+      const sender = inFamily(family, GATEWAY);
+      const one = await talk(lab, first, pair.inner, peer);
+      // The first to be heard keeps its port.
+      expect(await one.ask("one")).toEqual({ text: "one", sender, senderPort: SAME_PORT });
+      const other = await talk(lab, second, pair.inner, peer);
+      const { senderPort } = await other.ask("other");
+      expect(senderPort).not.toBe(SAME_PORT);
 
-    for (let message = 0; message < MESSAGES; message++) {
-      const [ofOne, ofOther] = [`one ${message}`, `other ${message}`];
-      const answers = await Promise.all([one.ask(ofOne), other.ask(ofOther)]);
-      expect(answers).toEqual([
-        { text: ofOne, sender: GATEWAY, senderPort: SAME_PORT },
-        { text: ofOther, sender: GATEWAY, senderPort },
-      ]);
+      for (let message = 0; message < MESSAGES; message++) {
+        const [ofOne, ofOther] = [`one ${message}`, `other ${message}`];
+        const answers = await Promise.all([one.ask(ofOne), other.ask(ofOther)]);
+        expect(answers).toEqual([
+          { text: ofOne, sender, senderPort: SAME_PORT },
+          { text: ofOther, sender, senderPort },
+        ]);
+      }
+      // To each its own, and nothing of the other's.
+      expect(one.answered.every((text) => /^one/.test(String(text)))).toBe(true);
+      expect(other.answered.every((text) => /^other/.test(String(text)))).toBe(true);
+      await one.close();
+      // The one that stays is not taken for the one that has gone.
+      expect(await other.ask("a last one")).toMatchObject({ senderPort });
+      await other.close();
+      await heard(server, "a last one");
+      if (pair.inner === "tcp") expect(server.events("connection")).toHaveLength(2);
+
+      const families = index + 1;
+      expect((await far.stats()).flows).toMatchObject({
+        entries: 2 * families,
+        added: 2 * families,
+        remapped: families,
+        moved: 0,
+      });
     }
-    // To each its own, and nothing of the other's.
-    expect(one.answered.every((text) => /^one/.test(String(text)))).toBe(true);
-    expect(other.answered.every((text) => /^other/.test(String(text)))).toBe(true);
-    await one.close();
-    // The one that stays is not taken for the one that has gone.
-    expect(await other.ask("a last one")).toMatchObject({ senderPort });
-    await other.close();
-    await heard(server, "a last one");
-    if (pair.inner === "tcp") expect(server.events("connection")).toHaveLength(2);
-
-    expect((await far.stats()).flows).toMatchObject({
-      entries: 2,
-      added: 2,
-      remapped: 1,
-      moved: 0,
-    });
     expect(await met(far)).toEqual({ ingress: ["unfunneled"], egress: ["reply_funneled"] });
     expect(await met(near)).toEqual({ ingress: ["reply_unfunneled"], egress: ["funneled"] });
   });

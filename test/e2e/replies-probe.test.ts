@@ -4,14 +4,13 @@
  */
 import { describe, expect, it } from "vitest";
 import { Funnel, type Transport } from "../../lib/index.ts";
-import { census, packets } from "../support/flows.ts";
+import { counted, packets } from "../support/flows.ts";
 import { eventually, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { ipv4, payload, tcpCarrier, udp } from "../support/packet.ts";
 import {
   CLIENT,
   clientAddress,
-  counted,
   GATEWAY,
   met,
   POD,
@@ -19,6 +18,7 @@ import {
   twoHosts,
 } from "../support/reply-lab.ts";
 import { pages, serve, talk, talker } from "../support/talk.ts";
+import { census } from "../support/wire.ts";
 
 const funnelRule = (transport: Transport) =>
   `${transport} dport 8080 actions funnel tcp dport 80 sport 540`;

@@ -8,18 +8,17 @@ import {
   bulkLab,
   flowsOver,
   forgetPaths,
-  longestPacket,
   ON_CLIENT,
   outcome,
   PORTS,
-  packetLength,
   Sides,
-  sockets,
 } from "../support/bulk.ts";
 import { expectTransfers } from "../support/http.ts";
 import { eventually, Lab } from "../support/lab.ts";
 import { advertisedInCarriers } from "../support/mss.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { sockets } from "../support/sockets.ts";
+import { longestPacket, packetLength } from "../support/wire.ts";
 
 const DEVICE = 1500;
 const ROUTE = 1400;

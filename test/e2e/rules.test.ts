@@ -1,16 +1,19 @@
 /** accept, drop and what cannot be funneled yet, on live traffic: nothing is lost silently. */
 import { describe, expect, it } from "vitest";
 import { Funnel } from "../../lib/index.ts";
+import { FAMILIES, inFamily } from "../support/family.ts";
 import {
-  census,
   clientRules,
+  counted,
   FLOW_PORT,
   outcomesMet,
   packets,
   serviceRules,
 } from "../support/flows.ts";
-import { eventually, type Host, Lab } from "../support/lab.ts";
+import { eventually, type Host, IPTABLES, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { RECEIVING } from "../support/segmenter.ts";
+import { census } from "../support/wire.ts";
 
 const SERVER = "10.0.0.2";
 const PLAIN_PORT = 9000;
@@ -104,29 +107,46 @@ describe.skipIf(skipReason)(titled("rules on live traffic"), () => {
     },
   );
 
-  it("counts super-packets of bulk TCP, and each of their segments", async () => {
-    using lab = new Lab();
-    const { client, server } = twoHosts(lab);
-    const pair = { inner: "tcp", over: "tcp" } as const;
-    const there = clientRules(pair);
-    await using near = await Funnel.load({ egress: there.out, ingress: there.back });
-    await near.attach("eth0", { netns: client.netns });
-    await using far = await Funnel.load(serviceRules(pair));
-    await far.attach("eth0", { netns: server.netns });
-    await lab.endpoint(server, "tcpEcho", { address: SERVER, port: FLOW_PORT }).ready();
-    const bulk = { address: SERVER, port: FLOW_PORT, length: 1_000_000 };
-    const sender = lab.endpoint(client, "tcpSend", bulk);
-    await sender.event("connected");
-    await eventually(async () => (await packets(near, "egress", "segmented")) > 0);
-    sender.say("stop");
-    await sender.end();
+  it.each(FAMILIES)(
+    "counts each packet of bulk TCP, and each segment of it: %s",
+    async (family) => {
+      using lab = new Lab([family]);
+      const { client, server } = twoHosts(lab);
+      const address = inFamily(family, SERVER);
+      const pair = { inner: "tcp", over: "tcp" } as const;
+      await using near = await Funnel.load({ egress: clientRules(pair).out });
+      await near.attach("eth0", { netns: client.netns });
+      await using far = await Funnel.load({ ingress: serviceRules(pair).ingress });
+      await far.attach("eth0", { netns: server.netns });
+      // What the stack sends is counted before it gets to us, and what segments come back to us.
+      const iptables = IPTABLES[family];
+      lab.run(client, iptables, "-w", "-A", "OUTPUT", "-p", "tcp", "-j", "ACCEPT");
+      const sent = () => {
+        const rules = lab.run(client, `${iptables}-save`, "-c", "-t", "filter");
+        return Number(/^\[(\d+):\d+\] -A OUTPUT -p tcp/m.exec(rules)?.[1]);
+      };
+      const segments = () => {
+        const file = `/sys/class/net/${RECEIVING}/statistics/rx_packets`;
+        return Number(lab.run(client, "cat", file));
+      };
+      await lab.endpoint(server, "tcpEcho", { address, port: FLOW_PORT }).ready();
+      const bulk = { address, port: FLOW_PORT, length: 1_000_000 };
+      const sender = lab.endpoint(client, "tcpSend", bulk);
+      await sender.end();
+      expect(sender.events("echo")).toMatchObject([{ length: bulk.length }]);
 
-    const met = await outcomesMet(near, "egress");
-    expect(met).toEqual(["funneled", "segmented"]);
-    const funneled = () => packets(near, "egress", "funneled");
-    await eventually(
-      async () => (await packets(far, "ingress", "unfunneled")) === (await funneled()),
-    );
-    expect(await funneled()).toBeGreaterThan(await packets(near, "egress", "segmented"));
-  });
+      // Every segment arrived, and nothing else was on its way through the segmenter.
+      await eventually(
+        async () =>
+          (await packets(far, "ingress", "unfunneled")) ===
+          (await packets(near, "egress", "funneled")),
+      );
+      expect(Object.keys(await counted(near, "ingress"))).toEqual(["reply_unfunneled"]);
+      const { funneled = 0, segmented = 0, ...others } = await counted(near, "egress");
+      expect(others).toEqual({});
+      expect(segmented).toBeGreaterThan(0);
+      // A packet is counted each time that it comes by: as the stack sends it, and as a segment.
+      expect(funneled + segmented).toBe(sent() + segments());
+    },
+  );
 });

@@ -7,11 +7,12 @@ import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { Funnel, parseRules } from "../../lib/index.ts";
 import { succeed } from "../cli/sfunnel.ts";
-import { census } from "../support/flows.ts";
+
 import { type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { clientAddress, met, POD, routedLab } from "../support/reply-lab.ts";
 import { serve, talk } from "../support/talk.ts";
+import { census } from "../support/wire.ts";
 
 const BALANCER = "203.0.113.10";
 

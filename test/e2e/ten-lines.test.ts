@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { binding } from "../../lib/native/binding.ts";
-import { census } from "../support/flows.ts";
+
 import { type Host, Lab } from "../support/lab.ts";
 import { EGRESS, INGRESS, must, skipReason, titled } from "../support/native.ts";
 import { hex, ipv4, udp } from "../support/packet.ts";
+import { census } from "../support/wire.ts";
 
 const SERVER = "10.0.0.2";
 const MESSAGES = 10;

@@ -1,9 +1,9 @@
 /** What is not funneled goes on as if nothing were there, while its neighbours are funneled. */
 import { describe, expect, it } from "vitest";
 import { Funnel } from "../../lib/index.ts";
+import { FAMILIES, type Family, inFamily } from "../support/family.ts";
 import {
   CARRIER_PORT,
-  census,
   clientRules,
   FLOW_PORT,
   outcomesMet,
@@ -15,6 +15,7 @@ import {
 import { eventually, type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { hex, ipv4, payload, raw, udp } from "../support/packet.ts";
+import { census } from "../support/wire.ts";
 
 const CLIENT = "10.0.0.1";
 const SERVER = "10.0.0.2";
@@ -62,12 +63,16 @@ async function converse(
   lab: Lab,
   [client, server]: readonly [Host, Host],
   transport: "tcp" | "udp",
-  options: Readonly<Record<string, number | string>>,
+  {
+    family = "IPv4",
+    ...options
+  }: { readonly family?: Family } & Readonly<Record<string, number | string>>,
 ) {
   const { port } = options;
-  const service = lab.endpoint(server, `${transport}Echo`, { address: SERVER, port });
+  const address = inFamily(family, SERVER);
+  const service = lab.endpoint(server, `${transport}Echo`, { address, port });
   await service.ready();
-  const sender = lab.endpoint(client, `${transport}Send`, { address: SERVER, ...options });
+  const sender = lab.endpoint(client, `${transport}Send`, { address, ...options });
   await sender.end();
   expect(sender.events("error")).toEqual([]);
   expect(sender.events("echo").map(({ length }) => length)).toEqual(
@@ -81,15 +86,18 @@ describe.skipIf(skipReason)(titled("beside a funneled flow"), () => {
     { title: "a connection from any port", from: {} },
     { title: "a connection from the carrier's port", from: { from: CARRIER_PORT } },
   ])("$title to the service port, in bulk", async ({ from }) => {
-    using lab = new Lab();
+    using lab = new Lab(FAMILIES);
     await using hosts = await funneledHosts(lab, { inner: "udp", over: "tcp" });
     const { client, server, far } = hosts;
-    const options = { port: SERVICE_PORT, count: 3, length: 300_000, ...from };
-    const service = await converse(lab, [client, server], "tcp", options);
-    expect(service.events("connection")).toMatchObject([{ sender: CLIENT }]);
+    for (const family of FAMILIES) {
+      const options = { family, port: SERVICE_PORT, count: 3, length: 300_000, ...from };
+      const service = await converse(lab, [client, server], "tcp", options);
+      const sender = inFamily(family, CLIENT);
+      expect(service.events("connection")).toMatchObject([{ sender }]);
+    }
     await hosts.finish();
     // It did meet the rule that unfunnels.
-    expect(await packets(far, "ingress", "not_carrier")).toBeGreaterThan(10);
+    expect(await packets(far, "ingress", "not_carrier")).toBeGreaterThan(20);
     expect(await outcomesMet(far, "ingress")).toEqual(["not_carrier", "unfunneled"]);
   });
 
@@ -97,13 +105,15 @@ describe.skipIf(skipReason)(titled("beside a funneled flow"), () => {
     { title: "datagrams from any port", from: {} },
     { title: "datagrams from the carrier's port", from: { from: CARRIER_PORT } },
   ])("$title to the service port", async ({ from }) => {
-    using lab = new Lab();
+    using lab = new Lab(FAMILIES);
     await using hosts = await funneledHosts(lab, { inner: "udp", over: "udp" });
     const { client, server, far } = hosts;
-    const options = { port: SERVICE_PORT, count: 30, length: 200, ...from };
-    await converse(lab, [client, server], "udp", options);
+    for (const family of FAMILIES) {
+      const options = { family, port: SERVICE_PORT, count: 30, length: 200, ...from };
+      await converse(lab, [client, server], "udp", options);
+    }
     await hosts.finish();
-    expect(await packets(far, "ingress", "not_carrier")).toBe(30);
+    expect(await packets(far, "ingress", "not_carrier")).toBe(60);
     expect(await outcomesMet(far, "ingress")).toEqual(["not_carrier", "unfunneled"]);
   });
 
@@ -125,17 +135,27 @@ describe.skipIf(skipReason)(titled("beside a funneled flow"), () => {
     expect(await outcomesMet(near, "egress")).toEqual(["fragment", "funneled", "no_match"]);
   });
 
-  it("a datagram of the flow that was cut to fragments", async () => {
-    using lab = new Lab();
+  it("datagrams of the flow that were cut to fragments", async () => {
+    using lab = new Lab(FAMILIES);
     await using hosts = await funneledHosts(lab, { inner: "udp", over: "tcp" });
-    const { client, near, far } = hosts;
-    const options = { address: SERVER, port: FLOW_PORT, count: 1, length: 4000 };
-    const sender = lab.endpoint(client, "udpSend", options);
-    await sender.end();
-    expect(sender.events("echo")).toMatchObject([{ length: 4000 }]);
+    const { client, server, near, far } = hosts;
+    await lab
+      .endpoint(server, "udpEcho", { address: inFamily("IPv6", SERVER), port: FLOW_PORT })
+      .ready();
+    for (const family of FAMILIES) {
+      const options = {
+        address: inFamily(family, SERVER),
+        port: FLOW_PORT,
+        count: 1,
+        length: 4000,
+      };
+      const sender = lab.endpoint(client, "udpSend", options);
+      await sender.end();
+      expect(sender.events("echo")).toMatchObject([{ length: 4000 }]);
+    }
     await hosts.finish();
-    expect(await packets(near, "egress", "fragment")).toBe(3);
-    expect(await packets(far, "ingress", "fragment")).toBe(3);
+    expect(await packets(near, "egress", "fragment")).toBe(3 * FAMILIES.length);
+    expect(await packets(far, "ingress", "fragment")).toBe(3 * FAMILIES.length);
   });
 
   it("frames that are cut short or of another kind", async () => {
@@ -159,7 +179,7 @@ describe.skipIf(skipReason)(titled("beside a funneled flow"), () => {
     lab.sendFrames(client, "eth0", frames);
     const gre = ipv4(ip, raw(47, payload(30)));
     lab.sendFrames(client, "eth0", [gre]);
-    await eventually(async () => (await packets(far, "ingress", "not_tcp_udp")) > 0);
+    await eventually(async () => (await packets(far, "ingress", "malformed")) === frames.length);
     await hosts.finish();
     expect(await packets(near, "egress", "malformed")).toBe(frames.length);
     expect(await packets(far, "ingress", "malformed")).toBe(frames.length);

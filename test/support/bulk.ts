@@ -4,13 +4,12 @@
  * the offloads that the kernel gave it.
  */
 import { execFileSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { type Direction, Funnel, type OutcomeName, type Transport } from "../../lib/index.ts";
+import { type Family, inFamily } from "./family.ts";
 import { outcomesMet } from "./flows.ts";
-import { type Endpoint, type Host, type Lab, onOneCpu } from "./lab.ts";
-
-const socketsPath = fileURLToPath(new URL("./sockets.py", import.meta.url));
+import { type Host, IPTABLES, type Lab } from "./lab.ts";
+import { portsOf } from "./wire.ts";
 
 /** Imported by address, since it is plain JavaScript and says nothing of its types. */
 const { kubeProxyRules } = (await import(
@@ -69,6 +68,8 @@ export interface BulkLab {
   readonly router: Host;
   readonly node: Host;
   readonly pod: Host;
+  /** Of the addresses that are spoken of here. */
+  readonly family: Family;
   /** Where the client finds the pod. */
   readonly address: string;
 }
@@ -99,10 +100,16 @@ export function bulkLab(
   lab.route(gateway, "172.16.5.1");
   lab.route(pod, "10.2.0.254");
   lab.route(node, "172.16.6.1");
-  lab.ip(router, "route", "add", "10.1.0.0/24", "via", GATEWAY);
+  lab.route(router, GATEWAY, "10.1.0.0/24");
   lab.route(router, "172.16.6.2");
   if (options.nat) translate(lab, gateway, node, options.nat);
-  return { client, gateway, router, node, pod, address: options.nat ? SERVICE : POD };
+  const address = options.nat ? SERVICE : POD;
+  return { client, gateway, router, node, pod, family: "IPv4", address };
+}
+
+/** The same hosts by their addresses of a family; `hosts` by those of IPv4, as they were made. */
+export function seenIn(family: Family, hosts: BulkLab): BulkLab {
+  return { ...hosts, family, address: inFamily(family, hosts.address) };
 }
 
 const CLIENTS = "10.1.0.1/24";
@@ -145,20 +152,23 @@ function mergingLink(lab: Lab, client: Host, gateway: Host): void {
 }
 
 function translate(lab: Lab, gateway: Host, node: Host, ports: readonly ServicePort[]): void {
-  const masquerade = ["-A", "POSTROUTING", "-o", "uplink", "-j", "MASQUERADE"];
-  lab.run(gateway, "iptables", "-w", "-t", "nat", ...masquerade);
-  const invalid = ["-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"];
-  lab.run(gateway, "iptables", "-w", "-A", "FORWARD", ...invalid);
-  const service = {
-    namespace: "default",
-    name: "bulk",
-    address: SERVICE,
-    affinitySeconds: 10800,
-    ports: ports.map((port) => ({ name: `p${port.port}${port.transport}`, ...port })),
-  };
-  execFileSync("ip", ["netns", "exec", node.netns, "iptables-restore", "--wait"], {
-    input: kubeProxyRules(service, [{ address: POD }]),
-  });
+  for (const family of lab.families) {
+    const iptables = IPTABLES[family];
+    const masquerade = ["-A", "POSTROUTING", "-o", "uplink", "-j", "MASQUERADE"];
+    lab.run(gateway, iptables, "-w", "-t", "nat", ...masquerade);
+    const invalid = ["-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"];
+    lab.run(gateway, iptables, "-w", "-A", "FORWARD", ...invalid);
+    const service = {
+      namespace: "default",
+      name: "bulk",
+      address: inFamily(family, SERVICE),
+      affinitySeconds: 10800,
+      ports: ports.map((port) => ({ name: `p${port.port}${port.transport}`, ...port })),
+    };
+    execFileSync("ip", ["netns", "exec", node.netns, `${iptables}-restore`, "--wait"], {
+      input: kubeProxyRules(service, [{ address: inFamily(family, POD) }]),
+    });
+  }
 }
 
 /** Other values than the 1500 of every device. */
@@ -168,7 +178,10 @@ export function setMtu(lab: Lab, host: Host, device: string, mtu: number): void 
 
 /** Makes both ends forget what they have learned about paths. */
 export function forgetPaths(lab: Lab, { client, pod }: BulkLab): void {
-  for (const host of [client, pod]) lab.ip(host, "route", "flush", "cache");
+  for (const host of [client, pod]) {
+    lab.ip(host, "route", "flush", "cache");
+    lab.ip(host, "-6", "route", "flush", "cache");
+  }
 }
 
 /**
@@ -327,36 +340,11 @@ export function counter(lab: Lab, host: Host, group: string, name: string): numb
   return Number(values?.split(" ")[at]);
 }
 
-/** Total length of an IPv4 frame's packet. What a capture left out of it counts too. */
-export function packetLength(frame: Uint8Array): number {
-  return ((frame[16] ?? 0) << 8) | (frame[17] ?? 0);
-}
-
-/** That of the largest one. */
-export function longestPacket(frames: readonly Uint8Array[]): number {
-  return frames.reduce((longest, frame) => Math.max(longest, packetLength(frame)), 0);
-}
-
-/** Bytes that only a packet of TCP or UDP has, and its carrier's ports: "tcp 540>179". */
+/** Whether a frame shows the ports of a flow's carrier, one way or the other. */
 export function isCarrier(frame: Uint8Array, { over, service }: BulkFlow): boolean {
-  const word = (at: number) => ((frame[at] ?? 0) << 8) | (frame[at + 1] ?? 0);
-  if (frame[23] !== (over === "tcp" ? 6 : 17)) return false;
+  const { transport, sport, dport } = portsOf(frame) ?? {};
+  if (transport !== over) return false;
   return (
-    (word(34) === CARRIER_PORT && word(36) === service) ||
-    (word(34) === service && word(36) === CARRIER_PORT)
+    (sport === CARRIER_PORT && dport === service) || (sport === service && dport === CARRIER_PORT)
   );
-}
-
-/** Debian's own: one that comes before it in the PATH may take long to start. */
-const PYTHON = "python3";
-
-/** Starts a role of sockets.py; all of them run on one CPU, so that nothing overtakes by chance. */
-export function sockets(
-  lab: Lab,
-  host: Host,
-  role: string,
-  options: Readonly<Record<string, unknown>>,
-): Endpoint {
-  const command = onOneCpu(PYTHON, "-I", socketsPath, role, JSON.stringify(options));
-  return lab.spawn(host, ...command);
 }

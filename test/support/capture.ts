@@ -72,6 +72,12 @@ export class Capture {
     this.#child.kill("SIGKILL");
   }
 
+  /** Ends it in any case, whatever it has seen. */
+  async gone(): Promise<void> {
+    this.kill();
+    await this.#closed;
+  }
+
   #until(condition: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#check = () => {

@@ -1,9 +1,9 @@
-/** What the tests between namespaces share: the four pairs, their rules, and what is on the wire. */
+/** What the tests between namespaces share: the four pairs, their rules, and what became of them. */
 
 import { expect } from "vitest";
 import type { Direction, Funnel, OutcomeName, Transport } from "../../lib/index.ts";
+import { ANY, familyOf } from "./family.ts";
 import type { Host, Lab } from "./lab.ts";
-import { checksumsOf } from "./packet.ts";
 
 const TRANSPORTS: readonly Transport[] = ["tcp", "udp"];
 
@@ -36,6 +36,14 @@ export function serviceRules({ inner, over }: Pair, to: number = CARRIER_PORT) {
   };
 }
 
+/**
+ * A client's port for each pair, none of which the kernel gives to anybody: in a lab of several
+ * tests, a flow that came in another carrier is another client's and gets another port.
+ */
+export function ownPort(pair: Pair): number {
+  return 20_000 + PAIRS.findIndex(({ inner, over }) => inner === pair.inner && over === pair.over);
+}
+
 /** So many messages go in an {@link exchange}. */
 export const MESSAGES = 20;
 
@@ -47,16 +55,22 @@ export async function exchange(
   lab: Lab,
   [client, server]: readonly [Host, Host],
   { inner }: Pair,
-  { address, length }: { readonly address: string; readonly length: number },
+  {
+    address,
+    length,
+    from,
+  }: { readonly address: string; readonly length: number; readonly from?: number },
 ): Promise<void> {
-  await lab.endpoint(server, `${inner}Echo`, { port: FLOW_PORT, address: "0.0.0.0" }).ready();
-  const options = { address, port: FLOW_PORT, count: MESSAGES, length };
+  const listening = { port: FLOW_PORT, address: ANY[familyOf(address)] };
+  const echo = await lab.endpoint(server, `${inner}Echo`, listening).ready();
+  const options = { address, port: FLOW_PORT, count: MESSAGES, length, from };
   const sender = lab.endpoint(client, `${inner}Send`, options);
   await sender.end();
   expect(sender.events("error")).toEqual([]);
   expect(sender.events("echo").map((message) => message.length)).toEqual(
     Array.from({ length: MESSAGES }, () => length),
   );
+  await echo.gone();
 }
 
 /** Packets of one outcome so far. */
@@ -68,35 +82,26 @@ export async function packets(
   return (await funnel.stats())[direction].outcomes[outcome].packets;
 }
 
-/** Names of the outcomes that any IPv4 packet of TCP or UDP has met in a direction. */
-export async function outcomesMet(funnel: Funnel, direction: Direction): Promise<string[]> {
+/**
+ * Outcomes of packets that are nobody's flows, which come at any time: ARP, and what IPv6 says to
+ * find neighbors and groups of them (RFC 4861; RFC 3810, behind an extension header).
+ */
+const OTHERS: readonly string[] = ["not_ip", "not_tcp_udp", "extension_header"];
+
+/** What packets of flows have met in a direction, and how many; outcomes that none met are left out. */
+export async function counted(
+  funnel: Funnel,
+  direction: Direction,
+): Promise<Partial<Record<OutcomeName, number>>> {
   const { outcomes } = (await funnel.stats())[direction];
-  return Object.entries(outcomes)
-    .filter(([name, { packets }]) => packets > 0 && name !== "not_ip" && name !== "not_tcp_udp")
-    .map(([name]) => name)
-    .sort();
+  return Object.fromEntries(
+    Object.entries(outcomes)
+      .filter(([name, { packets }]) => packets > 0 && !OTHERS.includes(name))
+      .map(([name, { packets }]) => [name, packets]),
+  );
 }
 
-const PROTOCOL: Readonly<Record<number, Transport>> = { 6: "tcp", 17: "udp" };
-
-/** "tcp 540>179": what an IPv4 frame without options shows to a load balancer. */
-export function shown(frame: Uint8Array): string {
-  const word = (offset: number) => ((frame[offset] ?? 0) << 8) | (frame[offset + 1] ?? 0);
-  return `${PROTOCOL[frame[23] ?? 0]} ${word(34)}>${word(36)}`;
-}
-
-/** How many frames show what, e.g. { "tcp 540>179": 20 }. */
-export function census(frames: readonly Uint8Array[]): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const frame of frames) counts[shown(frame)] = (counts[shown(frame)] ?? 0) + 1;
-  return counts;
-}
-
-/** The states of IP, carrier and inner checksum that occur among frames, e.g. ["right right none"]. */
-export function checksumStates(frames: readonly Uint8Array[], inner: Transport): string[] {
-  const states = frames.map((frame) => {
-    const found = checksumsOf(frame, inner);
-    return `${found.ip} ${found.outer} ${found.inner}`;
-  });
-  return [...new Set(states)].sort();
+/** Names of the outcomes that any packet of TCP or UDP has met in a direction. */
+export async function outcomesMet(funnel: Funnel, direction: Direction): Promise<string[]> {
+  return Object.keys(await counted(funnel, direction)).sort();
 }

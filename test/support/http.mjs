@@ -7,7 +7,16 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 const [role, text] = process.argv.slice(2);
-const { address, port, transfers = [], together = 1, seconds = 40 } = JSON.parse(text ?? "{}");
+const {
+  address,
+  port,
+  transfers = [],
+  together = 1,
+  family = "IPv4",
+  seconds = 40,
+} = JSON.parse(text ?? "{}");
+
+const any = family === "IPv6" ? { host: "::", ipv6Only: true } : { host: "0.0.0.0" };
 
 /** Written at once: enough to fill super-packets, and more than one. */
 const BLOCK = Buffer.alloc(256 * 1024);
@@ -55,7 +64,7 @@ const roles = {
       waiting.push({ incoming, outgoing });
       if (waiting.length < together) return;
       for (const each of waiting.splice(0)) answer(each);
-    }).listen(port, "0.0.0.0", () => tell({ event: "ready" }));
+    }).listen({ port, ...any }, () => tell({ event: "ready" }));
   },
 
   /** All transfers at once, each over a connection of its own. */

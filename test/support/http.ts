@@ -1,6 +1,7 @@
 /** HTTP in bulk between two hosts of a Lab. */
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
+import { familyOf } from "./family.ts";
 import { type Endpoint, type Host, type Lab, onOneCpu } from "./lab.ts";
 
 const httpPath = fileURLToPath(new URL("./http.mjs", import.meta.url));
@@ -33,7 +34,7 @@ export async function expectTransfers(
     lab,
     server,
     "serve",
-    { port, together: transfers.length },
+    { port, together: transfers.length, family: familyOf(address) },
     pinned,
   ).ready();
   const seeded = transfers.map((transfer, seed) => ({ ...transfer, seed }));
@@ -46,7 +47,5 @@ export async function expectTransfers(
       await receiver.message((said) => said.event === "received" && said.seed === seed),
     ).toMatchObject({ length, hash });
   }
-  serving.kill();
-  // Its port is free only then.
-  await serving.end().catch(() => {});
+  await serving.gone();
 }

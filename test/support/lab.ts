@@ -12,11 +12,27 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Capture } from "./capture.ts";
 import { Endpoint } from "./endpoint.ts";
+import { type Family, inFamily } from "./family.ts";
 
 export { Endpoint, type Message } from "./endpoint.ts";
 
 const endpointPath = fileURLToPath(new URL("./endpoint.mjs", import.meta.url));
 const sendFramesPath = fileURLToPath(new URL("./send-frames.py", import.meta.url));
+
+/**
+ * What a capture takes of each family. Of IPv6 neither what neighbors say to find each other nor
+ * what listens to groups (types from 128 on; behind an extension header): it comes at any time.
+ */
+const CAPTURED: Readonly<Record<Family, string>> = {
+  IPv4: "ip",
+  IPv6: "(ip6[6] == 6 or ip6[6] == 17 or ip6[6] == 44 or (ip6[6] == 58 and ip6[40] < 128))",
+};
+
+export const IPTABLES: Readonly<Record<Family, string>> = { IPv4: "iptables", IPv6: "ip6tables" };
+
+/** So that addresses of IPv6, those of the links included, serve from the beginning. */
+const WITHOUT_DETECTION =
+  "cd /proc/sys/net/ipv6/conf; for i in all default; do echo 0 > $i/accept_dad; done";
 
 /** The ring of a capture has room for BUFFER_KIB / LONGEST_FRAME frames, whatever their size. */
 const LONGEST_FRAME = 2048;
@@ -52,10 +68,27 @@ export async function eventually(condition: () => boolean | Promise<boolean>): P
   while (!(await condition())) await new Promise((look) => setTimeout(look, LOOK_EVERY_MS));
 }
 
+/** What runs on a host. */
+interface Program {
+  kill(): void;
+  /** Kills it; when this returns it has ended, and what it held is free. */
+  gone(): Promise<void>;
+}
+
 export class Lab implements Disposable {
+  /** Families of the addresses that its hosts have. */
+  readonly families: readonly Family[];
   readonly #id = `sft${process.pid}x${nextLab++}`;
   readonly #hosts: string[] = [];
-  readonly #programs: { kill(): void }[] = [];
+  #programs: Program[] = [];
+
+  /**
+   * `families`: of which the hosts get addresses. Tests name those of IPv4 and find the others by
+   * {@link inFamily}.
+   */
+  constructor(families: readonly Family[] = ["IPv4"]) {
+    this.families = families;
+  }
 
   /** Makes a namespace with its loopback up. */
   host(name: string): Host {
@@ -63,14 +96,17 @@ export class Lab implements Disposable {
     execFileSync("ip", ["netns", "add", netns]);
     this.#hosts.push(netns);
     const host = { netns };
+    if (this.families.includes("IPv6")) this.run(host, "sh", "-c", WITHOUT_DETECTION);
     this.ip(host, "link", "set", "lo", "up");
     return host;
   }
 
-  /** A host that forwards IPv4. */
+  /** A host that forwards. */
   router(name: string): Host {
     const router = this.host(name);
-    this.run(router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward");
+    const switches = { IPv4: "ipv4/ip_forward", IPv6: "ipv6/conf/all/forwarding" };
+    const turnOn = this.families.map((family) => `echo 1 > /proc/sys/net/${switches[family]}`);
+    this.run(router, "sh", "-c", turnOn.join("; "));
     return router;
   }
 
@@ -84,16 +120,39 @@ export class Lab implements Disposable {
     this.configure(two, peer, peerAddress);
   }
 
-  /** Gives a device its address and brings it up. */
+  /** Gives a device its address, of IPv4 in each family of the lab, and brings it up. */
   configure(host: Host, device: string, address: string): void {
-    const nodad = address.includes(":") ? ["nodad"] : [];
-    this.ip(host, "address", "add", address, "dev", device, ...nodad);
-    this.ip(host, "link", "set", device, "up");
+    const addresses = this.#inFamilies(address).map((each) => {
+      const nodad = each.includes(":") ? " nodad" : "";
+      return `address add ${each} dev ${device}${nodad}`;
+    });
+    this.#batch(host, [...addresses, `link set dev ${device} up`]);
   }
 
-  /** Sends what is not on a host's links to a gateway. */
-  route(host: Host, gateway: string): void {
-    this.ip(host, "route", "add", "default", "via", gateway);
+  /** Sends what is not on a host's links, or only what goes to a prefix, to a gateway. */
+  route(host: Host, gateway: string, prefix = "default"): void {
+    const gateways = this.#inFamilies(gateway);
+    const prefixes = prefix === "default" ? gateways.map(() => prefix) : this.#inFamilies(prefix);
+    const lines = gateways.map((via, index) => `route add ${prefixes[index]} via ${via}`);
+    this.#batch(host, lines);
+  }
+
+  /** The commands that write the rules of each family. */
+  get iptables(): readonly string[] {
+    return this.families.map((family) => IPTABLES[family]);
+  }
+
+  #inFamilies(address: string): readonly string[] {
+    if (address.includes(":")) return [address];
+    return this.families.map((family) => inFamily(family, address));
+  }
+
+  /** Several commands of ip(8) on a host. */
+  #batch(host: Host, commands: readonly string[]): void {
+    execFileSync("ip", ["-n", host.netns, "-batch", "-"], {
+      input: commands.join("\n"),
+      stdio: ["pipe", "pipe", "pipe"],
+    });
   }
 
   /** Runs ip(8) on a host; sooner done than to enter its namespace. */
@@ -149,7 +208,17 @@ export class Lab implements Disposable {
       timeout: LONGEST_RUN_MS,
       killSignal: "SIGKILL",
     });
-    this.#programs.push({ kill: () => child.kill("SIGKILL") });
+    const closed = once(child, "close");
+    const kill = () => {
+      child.kill("SIGKILL");
+    };
+    this.#programs.push({
+      kill,
+      async gone() {
+        kill();
+        await closed;
+      },
+    });
     const output = { stdout: "", stderr: "" };
     child.stdout.on("data", (data) => {
       output.stdout += data;
@@ -157,37 +226,41 @@ export class Lab implements Disposable {
     child.stderr.on("data", (data) => {
       output.stderr += data;
     });
-    const [status, signal] = await once(child, "close");
+    const [status, signal] = await closed;
     if (status === 0) return output.stdout;
     const said = `${output.stderr}${output.stdout}`;
     throw new Error(`${command[0]} ended with ${status ?? signal}: ${said}`);
   }
 
-  /** Records the IPv4 frames that pass a device, from when this returns; GSO packets in part. */
-  async capture(host: Host, device: string): Promise<Capture> {
+  /**
+   * Records the frames of the lab's families, or of some of them, that pass a device, from when this
+   * returns; GSO packets in part.
+   */
+  async capture(
+    host: Host,
+    device: string,
+    families: readonly Family[] = this.families,
+  ): Promise<Capture> {
+    const tcpdump = [
+      ...["tcpdump", "-i", device, "-n", "-s", `${LONGEST_FRAME}`, "-B", `${BUFFER_KIB}`],
+      ...["--immediate-mode", "-U", "-w", "-"],
+      families.map((family) => CAPTURED[family]).join(" or "),
+    ];
     const capture = new Capture(
-      spawn(
-        "ip",
-        [
-          ...["netns", "exec", host.netns, "tcpdump", "-i", device, "-n"],
-          ...[
-            "-s",
-            `${LONGEST_FRAME}`,
-            "-B",
-            `${BUFFER_KIB}`,
-            "--immediate-mode",
-            "-U",
-            "-w",
-            "-",
-            "ip",
-          ],
-        ],
-        { stdio: ["ignore", "pipe", "pipe"] },
-      ),
+      spawn("ip", ["netns", "exec", host.netns, ...tcpdump], {
+        stdio: ["ignore", "pipe", "pipe"],
+      }),
     );
     this.#programs.push(capture);
     await capture.ready();
     return capture;
+  }
+
+  /** Ends whatever runs on its hosts, for a next test with the same ones. */
+  async endPrograms(): Promise<void> {
+    const programs = this.#programs;
+    this.#programs = [];
+    await Promise.all(programs.map((program) => program.gone()));
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 /** The MSS option of the SYNs among frames, in carriers or without. */
 import { type BulkFlow, isCarrier } from "./bulk.ts";
+import { ipHeader, portsOf } from "./wire.ts";
 
-const ETHERNET_AND_IP = 34;
 const SYN = 2;
 const OPTION_END = 0;
 const OPTION_NOP = 1;
@@ -15,27 +15,26 @@ export interface Advertised {
 
 /** What the connections of a flow of TCP advertise, where they go in carriers. */
 export function advertisedInCarriers(frames: readonly Uint8Array[], flow: BulkFlow): Advertised {
-  const start = ETHERNET_AND_IP + (flow.over === "tcp" ? 20 : 8);
-  return advertisedAt(
-    frames.filter((frame) => isCarrier(frame, flow)),
-    start,
-    flow.port,
-  );
+  const carriers = frames.filter((frame) => isCarrier(frame, flow));
+  return advertisedBehind(carriers, flow.over === "tcp" ? 20 : 8, flow.port);
 }
 
 /** The same where they go without. */
 export function advertised(frames: readonly Uint8Array[], { port }: BulkFlow): Advertised {
-  return advertisedAt(
-    frames.filter((frame) => frame[23] === 6),
-    ETHERNET_AND_IP,
-    port,
-  );
+  const segments = frames.filter((frame) => portsOf(frame)?.transport === "tcp");
+  return advertisedBehind(segments, 0, port);
 }
 
-function advertisedAt(frames: readonly Uint8Array[], start: number, port: number): Advertised {
+/** With a carrier of so many bytes between IP and TCP. */
+function advertisedBehind(
+  frames: readonly Uint8Array[],
+  carrier: number,
+  port: number,
+): Advertised {
   const toServer = new Set<number>();
   const toClient = new Set<number>();
   for (const frame of frames) {
+    const start = (ipHeader(frame)?.end ?? 0) + carrier;
     const tcp = new DataView(frame.buffer, frame.byteOffset + start, frame.byteLength - start);
     if ((tcp.getUint8(13) & SYN) === 0) continue;
     const size = mssOption(tcp);

@@ -1,5 +1,5 @@
 /** Hosts of the tests of replies, and what those tests look at. */
-import type { Direction, Funnel, OutcomeName } from "../../lib/index.ts";
+import type { Direction, Funnel } from "../../lib/index.ts";
 import { outcomesMet } from "./flows.ts";
 import type { Host, Lab } from "./lab.ts";
 
@@ -54,7 +54,8 @@ export function routedLab(
   });
   if (options.masquerade) {
     const masquerade = ["-A", "POSTROUTING", "-o", "pod", "-j", "MASQUERADE"];
-    lab.run(gateway, "iptables", "-w", "-t", "nat", ...masquerade);
+    for (const iptables of lab.iptables)
+      lab.run(gateway, iptables, "-w", "-t", "nat", ...masquerade);
   }
   return { clients, gateway, pod };
 }
@@ -65,17 +66,4 @@ export async function met(funnel: Funnel): Promise<Record<Direction, readonly st
     ingress: await outcomesMet(funnel, "ingress"),
     egress: await outcomesMet(funnel, "egress"),
   };
-}
-
-/** Packets of each outcome of one direction, those at zero left out. */
-export async function counted(
-  funnel: Funnel,
-  direction: Direction,
-): Promise<Partial<Record<OutcomeName, number>>> {
-  const { outcomes } = (await funnel.stats())[direction];
-  return Object.fromEntries(
-    Object.entries(outcomes)
-      .filter(([name, { packets }]) => packets > 0 && name !== "not_ip" && name !== "not_tcp_udp")
-      .map(([name, { packets }]) => [name, packets]),
-  );
 }

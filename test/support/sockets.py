@@ -1,5 +1,5 @@
-# Sockets with options that those of Node have not: `sockets.py ROLE OPTIONS-AS-JSON`. Tells what it
-# sees as lines of JSON. Bounded by itself: it ends after 20 seconds.
+# Sockets with options that those of Node have not: `sockets.py ROLE OPTIONS-AS-JSON`. They are of the
+# `family` "IPv4" (default) or "IPv6", or of their peer's. Tells what it sees as lines of JSON. Bounded by itself: it ends after 20 seconds.
 import errno
 import json
 import signal
@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 
+SO_NO_CHECK = 11
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 IP_MTU_DISCOVER = 10
@@ -14,24 +15,52 @@ IP_PMTUDISC_DONT = 0
 IP_PMTUDISC_DO = 2
 IP_RECVERR = 11
 IP_MTU = 14
+IPV6_MTU_DISCOVER = 23
+IPV6_MTU = 24
+IPV6_RECVERR = 25
+UDP_NO_CHECK6_TX = 101
+UDP_NO_CHECK6_RX = 102
 UDP_SEGMENT = 103
 
 role = sys.argv[1]
 options = json.loads(sys.argv[2])
 address, port = options.get("address", ""), options["port"]
+IPV6 = ":" in address or options.get("family") == "IPv6"
+FAMILY = socket.AF_INET6 if IPV6 else socket.AF_INET
 
 
 def tell(**message):
     print(json.dumps(message), flush=True)
 
 
-def marked(kind):
-    """A socket whose packets have the mark and the priority that were asked for."""
-    made = socket.socket(socket.AF_INET, kind)
+def socket_of(kind):
+    """
+    A socket whose packets have the mark and the priority that were asked for; `unsummed`: UDP
+    without a checksum, which over IPv6 has to be asked for by a receiver too (RFC 6935).
+    """
+    made = socket.socket(FAMILY, kind)
     for option, name in (("mark", socket.SO_MARK), ("priority", socket.SO_PRIORITY)):
         if option in options:
             made.setsockopt(socket.SOL_SOCKET, name, options[option])
+    if options.get("unsummed") and IPV6:
+        made.setsockopt(socket.IPPROTO_UDP, UDP_NO_CHECK6_TX, 1)
+        made.setsockopt(socket.IPPROTO_UDP, UDP_NO_CHECK6_RX, 1)
+    elif options.get("unsummed"):
+        made.setsockopt(socket.SOL_SOCKET, SO_NO_CHECK, 1)
+    if "from" in options:
+        made.bind(("", options["from"]))
     return made
+
+
+def set_discovery(made, discovery):
+    """The values of both families' options are the same."""
+    option = (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if IPV6 else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
+    made.setsockopt(*option, discovery)
+
+
+def path_mtu(connected):
+    option = (socket.IPPROTO_IPV6, IPV6_MTU) if IPV6 else (socket.IPPROTO_IP, IP_MTU)
+    return connected.getsockopt(*option)
 
 
 def numbered(number, length):
@@ -40,7 +69,7 @@ def numbered(number, length):
 
 def drain():
     """Tells number and length of each datagram, in order, `count` of them."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+    with socket_of(socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         receiver.bind(("", port))
         tell(event="ready")
@@ -56,7 +85,7 @@ def bursts():
     Sends numbered datagrams of `size`, `each` of them and a last one of `rest` bytes a call; after
     each call one of `rest` bytes alone, which the kernel sends as it is.
     """
-    with marked(socket.SOCK_DGRAM) as sender:
+    with socket_of(socket.SOCK_DGRAM) as sender:
         sender.connect((address, port))
         sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
         sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, options["size"])
@@ -80,7 +109,7 @@ def sink():
     Reads one connection of TCP to its end. With a small `buffer` the sender waits for it, and
     then sends several packets in one go.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
+    with socket_of(socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if "buffer" in options:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, options["buffer"])
@@ -99,7 +128,7 @@ def pour():
     Writes blocks of these lengths in turn to a connection, `times` over. Each goes on its way at
     once, and no packet holds parts of two.
     """
-    with marked(socket.SOCK_STREAM) as connection:
+    with socket_of(socket.SOCK_STREAM) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.connect((address, port))
         for _ in range(options["times"]):
@@ -126,11 +155,11 @@ def discover(connected, lengths):
     the others once, and tells what became of them.
     """
     first, rest = lengths[0], lengths[1:]
-    before = connected.getsockopt(socket.IPPROTO_IP, IP_MTU)
+    before = path_mtu(connected)
     connected.send(numbered(0, first))
     while not (pending := connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
         time.sleep(0.002)
-    after = connected.getsockopt(socket.IPPROTO_IP, IP_MTU)
+    after = path_mtu(connected)
     errors = [error_of(lambda: connected.send(numbered(1 + index, length)))
               for index, length in enumerate(rest)]
     tell(event="discovered", before=before, after=after,
@@ -138,8 +167,8 @@ def discover(connected, lengths):
 
 
 def send_all(discovery):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, discovery)
+    with socket_of(socket.SOCK_DGRAM) as sender:
+        set_discovery(sender, discovery)
         for number, length in enumerate(options["lengths"]):
             sender.sendto(numbered(number, length), (address, port))
         tell(event="sent", count=len(options["lengths"]))
@@ -157,16 +186,16 @@ def unfragmented():
 
 def probe():
     """Finds out about the path to a peer."""
-    with marked(socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    with socket_of(socket.SOCK_DGRAM) as sender:
+        set_discovery(sender, IP_PMTUDISC_DO)
         sender.connect((address, port))
         discover(sender, options["lengths"])
 
 
 def probe_back():
     """Finds out about the path to whoever sends it something first."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
+    with socket_of(socket.SOCK_DGRAM) as sender:
+        set_discovery(sender, IP_PMTUDISC_DO)
         sender.bind(("", port))
         tell(event="ready")
         _, peer = sender.recvfrom(65535)
@@ -176,7 +205,7 @@ def probe_back():
 
 def greet():
     """Sends something and tells number and length of each of the `count` answers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    with socket_of(socket.SOCK_DGRAM) as sender:
         sender.connect((address, port))
         sender.send(b"hello")
         seen = []
@@ -188,11 +217,13 @@ def greet():
 
 def refused():
     """Sends, and tells the error that comes back. `ttl`: how many hops it may take."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    with socket_of(socket.SOCK_DGRAM) as sender:
         if "ttl" in options:
-            sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, options["ttl"])
+            hops = (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS) if IPV6 else (socket.IPPROTO_IP, socket.IP_TTL)
+            sender.setsockopt(*hops, options["ttl"])
             # Without it the kernel takes "time exceeded" for a passing trouble.
-            sender.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+            errors = (socket.IPPROTO_IPV6, IPV6_RECVERR) if IPV6 else (socket.IPPROTO_IP, IP_RECVERR)
+            sender.setsockopt(*errors, 1)
         sender.connect((address, port))
         sender.send(numbered(0, options["length"]))
         tell(event="refused", error=error_of(lambda: sender.recv(100)))

@@ -1,6 +1,7 @@
 /** Programs in namespaces that talk with each other, one message at a time, as the test says. */
 import { fileURLToPath } from "node:url";
 import type { Transport } from "../../lib/index.ts";
+import type { Family } from "./family.ts";
 import type { Endpoint, Host, Lab, Message } from "./lab.ts";
 
 const talkerPath = fileURLToPath(new URL("./talker.mjs", import.meta.url));
@@ -30,7 +31,7 @@ export function serve(
   lab: Lab,
   host: Host,
   transport: Transport,
-  options: { readonly port: number; readonly name?: string },
+  options: { readonly port: number; readonly name?: string; readonly family?: Family },
 ): Promise<Endpoint> {
   return talker(lab, host, `${transport}Serve`, options).ready();
 }

@@ -9,9 +9,14 @@ import { createInterface } from "node:readline";
 
 const [role, text] = process.argv.slice(2);
 const options = JSON.parse(text ?? "{}");
-/** Not "::", for which a client's address would come as one of IPv6. */
-const ANY = "0.0.0.0";
-const { address, port, from, name, seconds = 30 } = options;
+const { address, port, from, name, family = "IPv4", seconds = 30 } = options;
+const isIpv6 = family === "IPv6" || address?.includes(":");
+/** Not "::" for both, for which a client's address of IPv4 would come as one of IPv6. */
+const ANY = isIpv6 ? { host: "::", ipv6Only: true } : { host: "0.0.0.0" };
+
+function udpSocket() {
+  return createSocket(isIpv6 ? { type: "udp6", ipv6Only: true } : "udp4");
+}
 
 function tell(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -39,18 +44,18 @@ const roles = {
           socket.write(`${JSON.stringify({ text: said, name, sender, senderPort })}\n`);
         })
         .on("error", () => {});
-    }).listen(port, ANY, () => tell({ event: "ready" }));
+    }).listen({ port, ...ANY }, () => tell({ event: "ready" }));
   },
 
   /** A datagram in, a datagram out. */
   udpServe() {
-    const socket = createSocket("udp4");
+    const socket = udpSocket();
     socket.on("message", (data, { address: sender, port: senderPort }) => {
       const seen = { text: data.toString(), sender, senderPort };
       tell({ event: "said", ...seen });
       socket.send(JSON.stringify({ ...seen, name }), senderPort, sender);
     });
-    socket.bind(port, ANY, () => tell({ event: "ready" }));
+    socket.bind(port, ANY.host, () => tell({ event: "ready" }));
   },
 
   tcpTalk() {
@@ -68,7 +73,7 @@ const roles = {
   },
 
   udpTalk() {
-    const socket = createSocket("udp4");
+    const socket = udpSocket();
     socket.on("message", (data) => tell({ event: "answer", ...JSON.parse(data.toString()) }));
     socket.bind(from ?? 0, () => tell({ event: "ready", localPort: socket.address().port }));
     say = (said) => socket.send(said, port, address);
@@ -88,7 +93,7 @@ const roles = {
       while (open < window && next < wanted) {
         open++;
         const own = next++;
-        const socket = createSocket("udp4");
+        const socket = udpSocket();
         socket.on("message", (data) => {
           const answer = JSON.parse(data.toString());
           if (answer.text !== `from ${own}` || answer.senderPort !== own) {
@@ -115,7 +120,7 @@ const roles = {
         const client = request.socket.remoteAddress;
         response.end(JSON.stringify({ name, port: each, client }));
       });
-      await new Promise((resolve) => server.listen(each, ANY, resolve));
+      await new Promise((resolve) => server.listen({ port: each, ...ANY }, resolve));
     }
     tell({ event: "ready" });
   },
