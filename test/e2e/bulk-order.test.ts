@@ -83,11 +83,12 @@ describe.skipIf(skipReason)(titled("super-packets and small ones"), () => {
   it.each(FAMILIES)("arrive in order where nothing is funneled: %s", async (family) => {
     using lab = new Lab([family]);
     const hosts = seenIn(family, bulkLab(lab));
+    // First what is sent again when it is lost: neighbours who do not know each other yet keep few packets.
+    expect(await mixedWrites(lab, hosts, PORTS.tcp)).toBe(0);
     const wire = await lab.capture(hosts.pod, "eth0");
     await segmentedDatagrams(lab, hosts, PORTS.tcp);
     // They do come as super-packets.
     expect(longestPacket(await wire.stop())).toBe(IP_HEADER[family] + 8 + EACH * SIZE + REST);
-    expect(await mixedWrites(lab, hosts, PORTS.tcp)).toBe(0);
   });
 
   it.each(PLACES)("arrive in order, funneled $title", async (place) => {
@@ -98,11 +99,12 @@ describe.skipIf(skipReason)(titled("super-packets and small ones"), () => {
       ...Object.values(PORTS).map((port) => ({ hosts: both, port })),
       { hosts: seenIn("IPv6", both), port: PORTS.tcp },
     ];
-    for (const [index, { hosts, port }] of cases.entries()) {
+    for (const { hosts, port } of cases) {
+      expect(await mixedWrites(lab, hosts, port)).toBe(0);
+      const before = await outcome(sides.near, place.out, "segmented");
       await segmentedDatagrams(lab, hosts, port);
       const segmented = await outcome(sides.near, place.out, "segmented");
-      expect(segmented).toBeGreaterThanOrEqual(BURSTS * (index + 1));
-      expect(await mixedWrites(lab, hosts, port)).toBe(0);
+      expect(segmented - before).toBeGreaterThanOrEqual(BURSTS);
     }
     await sides.expectAllFunneled();
   });

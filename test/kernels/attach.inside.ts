@@ -11,15 +11,8 @@ import { must } from "../support/native.ts";
 /** tcx came with Linux 6.6. */
 const HOOK = isSince(6, 6) ? "tcx" : "clsact";
 
-/**
- * Without CAP_PERFMON, 6.1 and 5.10 refuse to write to a part of a place on the stack. And before 5.11,
- * what BPF takes counts as locked memory, of which a process has little.
- */
-const CAPABILITIES = [
-  ...["bpf", "net_admin"],
-  ...(isSince(6, 12) ? [] : ["perfmon"]),
-  ...(isSince(5, 11) ? [] : ["sys_resource"]),
-];
+/** Before 5.11 what BPF takes counts as locked memory, of which a process has little. */
+const CAPABILITIES = ["bpf", "net_admin", ...(isSince(5, 11) ? [] : ["sys_resource"])];
 
 const RULES = { egress: "udp dport 2055 actions funnel tcp dport 179 sport 540" };
 const NOTHING = { kind: "", filters: [] };

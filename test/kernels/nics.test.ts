@@ -87,11 +87,14 @@ function sentBy(mac: string, frames: readonly Uint8Array[]): Map<string, Uint8Ar
   return sent;
 }
 
+/** What neighbours who look for each other count in. */
+const OF_NEIGHBOURS: ReadonlySet<string> = new Set(["not_ip", "not_tcp_udp", "extension_header"]);
+
 /** Names of the outcomes that packets of TCP and UDP have met, by direction. */
 function met(stats: Stats): Record<Direction, string[]> {
   const names = ({ outcomes }: Stats[Direction]) =>
     Object.entries(outcomes)
-      .filter(([name, { packets }]) => packets > 0 && !/^not_(ipv4|tcp_udp)$/.test(name))
+      .filter(([name, { packets }]) => packets > 0 && !OF_NEIGHBOURS.has(name))
       .map(([name]) => name)
       .sort();
   return { egress: names(stats.egress), ingress: names(stats.ingress) };
