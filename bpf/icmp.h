@@ -284,9 +284,9 @@ static __noinline int show_quoted_port(struct __sk_buff *skb, const struct quote
 static __noinline int funnel_error(struct __sk_buff *skb, struct error_report *report) {
     const struct quote *quote = &report->quote;
     __u32 size = carrier_size(quote->carrier.transport);
-
-    /* What a length field says: of IPv4 with its header, of IPv6 without. */
+    /* What a length field covers: of IPv4 its header too. */
     __u32 header = is_ip6(&report->packet) ? 0 : sizeof(struct iphdr);
+
     if (header + report->packet.l4_length + size > IP_MAX_LENGTH ||
         header + quote->l4_length + size > IP_MAX_LENGTH)
         return SFUNNEL_NOT_TCP_UDP;

@@ -82,21 +82,33 @@ static __always_inline int swap_mac_addresses(struct __sk_buff *skb, __u32 netwo
     return bpf_skb_store_bytes(skb, ETH_ALEN, destination, ETH_ALEN, 0);
 }
 
+/*
+ * Makes a packet as short as the error about it, also a super-packet, and one without
+ * CHECKSUM_PARTIAL. Gives room for the error, in which the quote is already; NULL if that failed.
+ */
+static __always_inline void *quote_packet(struct __sk_buff *skb, __u32 network_offset,
+                                          const __u32 ip_size) {
+    const __u32 before = ip_size + sizeof(struct icmp_header), quoted = ip_size + QUOTED_L4;
+    __u32 behind_ip = network_offset + ip_size;
+    struct sum_buffer *buffer = look_up(&sum_buffers, 0);
+
+    if (!buffer || bpf_skb_change_tail(skb, network_offset + before + quoted, 0) ||
+        make_room_without_partial(skb, behind_ip, behind_ip, 0) ||
+        bpf_skb_load_bytes(skb, network_offset, &buffer->bytes[before], quoted))
+        return NULL;
+    return buffer->bytes;
+}
+
 /* Sends the error in where the packet wanted to go out. */
-static __always_inline int send_in(struct __sk_buff *skb, __u32 network_offset) {
-    if (swap_mac_addresses(skb, network_offset))
+static __always_inline int send_error(struct __sk_buff *skb, __u32 network_offset,
+                                      const void *error, const __u32 size) {
+    if (bpf_skb_store_bytes(skb, network_offset, error, size, 0) ||
+        swap_mac_addresses(skb, network_offset))
         return SFUNNEL_FAILED;
     /* A mark would take it to where marked packets go. */
     skb->mark = 0;
     bpf_redirect(skb->ifindex, BPF_F_INGRESS);
     return SFUNNEL_TOO_BIG_REPORTED;
-}
-
-/* Makes a short packet of any, also of a super-packet, and one without CHECKSUM_PARTIAL. */
-static __always_inline int cut_short(struct __sk_buff *skb, __u32 room_offset, __u32 length) {
-    if (bpf_skb_change_tail(skb, length, 0))
-        return -1;
-    return make_room_without_partial(skb, room_offset, room_offset, 0);
 }
 
 static __always_inline void fill_own_error(struct own_error *error, __u32 mtu) {
@@ -149,16 +161,11 @@ __noinline int report_fragmentation_needed(struct __sk_buff *skb, __u32 mtu) {
         return SFUNNEL_TOO_BIG;
     if ((__s32)mtu < LEAST_MTU)
         mtu = LEAST_MTU;
-    if (cut_short(skb, network_offset + sizeof(*ip), network_offset + sizeof(*error)))
-        return SFUNNEL_FAILED;
-    error = look_up(&sum_buffers, 0);
-    if (!error || bpf_skb_load_bytes(skb, network_offset, &error->quoted_ip,
-                                     sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
+    error = quote_packet(skb, network_offset, sizeof(*ip));
+    if (!error)
         return SFUNNEL_FAILED;
     fill_own_error(error, mtu);
-    if (bpf_skb_store_bytes(skb, network_offset, error, sizeof(*error), 0))
-        return SFUNNEL_FAILED;
-    return send_in(skb, network_offset);
+    return send_error(skb, network_offset, error, sizeof(*error));
 }
 
 static __always_inline void fill_own_error_ipv6(struct own_error_ipv6 *error, __u32 mtu) {
@@ -199,16 +206,11 @@ __noinline int report_packet_too_big(struct __sk_buff *skb, __u32 mtu) {
     if (read_header(skb, network_offset, ip, sizeof(*ip)) || is_multicast_ipv6(&ip->daddr) ||
         packet->ip_length < sizeof(*ip) + QUOTED_L4)
         return SFUNNEL_TOO_BIG;
-    if (cut_short(skb, network_offset + sizeof(*ip), network_offset + sizeof(*error)))
-        return SFUNNEL_FAILED;
-    error = look_up(&sum_buffers, 0);
-    if (!error || bpf_skb_load_bytes(skb, network_offset, &error->quoted_ip,
-                                     sizeof(error->quoted_ip) + sizeof(error->quoted_l4)))
+    error = quote_packet(skb, network_offset, sizeof(*ip));
+    if (!error)
         return SFUNNEL_FAILED;
     fill_own_error_ipv6(error, mtu);
-    if (bpf_skb_store_bytes(skb, network_offset, error, sizeof(*error), 0))
-        return SFUNNEL_FAILED;
-    return send_in(skb, network_offset);
+    return send_error(skb, network_offset, error, sizeof(*error));
 }
 
 /* `mtu` bytes, an IP header included, are what the sender may send. */
