@@ -219,6 +219,9 @@ enum sfunnel_hook_trait {
     SFUNNEL_HOOK_REPLIES_ONLY = 1,
     /* Packets begin with their IP header (tun, WireGuard and other devices of layer 3). */
     SFUNNEL_HOOK_WITHOUT_ETHERNET = 2,
+    /* From this bit on: MTU of the device in bytes, for a program that cannot ask for it (before
+       5.17); 0: it was not told. */
+    SFUNNEL_HOOK_MTU_SHIFT = 8,
 };
 
 /*

@@ -51,15 +51,22 @@ static __always_inline __u32 smaller(__u32 one, __u32 other) {
 }
 
 /*
- * What fits on the way over this device, in bytes of an IP packet. bpf_check_mtu came with 5.12,
- * and the program for kernels before 5.17 does without: up to 5.11 bpf_skb_adjust_room refuses to
- * make too large a packet, on 5.12 to 5.16 it is lost behind us.
+ * In bytes of an IP packet; 0 where it is not known. bpf_check_mtu came with 5.12, so the program
+ * for kernels before 5.17 does without, and is told what the MTU was when it was attached.
  */
-static __noinline __u32 way_mtu(struct __sk_buff *skb, struct packet *packet) {
-    __u32 device = 0;
+static __always_inline __u32 device_mtu(struct __sk_buff *skb, const struct packet *packet) {
+    __u64 mtu = 0;
 
-    if (HAS_LOOP_HELPER)
-        bpf_check_mtu(skb, 0, &device, 0, 0);
+    if (!HAS_LOOP_HELPER)
+        return packet->traits >> SFUNNEL_HOOK_MTU_SHIFT;
+    bpf_check_mtu(skb, 0, (__u32 *)&mtu, 0, 0);
+    return mtu;
+}
+
+/* What fits on the way over this device, in bytes of an IP packet. */
+static __noinline __u32 way_mtu(struct __sk_buff *skb, struct packet *packet) {
+    __u32 device = device_mtu(skb, packet);
+
     if (device == 0)
         device = SFUNNEL_LARGEST_PACKET;
     return smaller(smaller(device, SFUNNEL_LARGEST_PACKET), route_mtu(packet));

@@ -24,6 +24,7 @@ export const FlowEvent = {
 export const HookTrait = {
   HOOK_REPLIES_ONLY: 1,
   HOOK_WITHOUT_ETHERNET: 2,
+  HOOK_MTU_SHIFT: 8,
 } as const;
 
 export const Limit = {

@@ -19,7 +19,7 @@ import {
   type TestRunOptions,
 } from "./options.ts";
 import { findPlace, type Place } from "./place.ts";
-import { loadProgram } from "./program.ts";
+import { type LoadedProgram, loadProgram } from "./program.ts";
 import { registeredBy } from "./registry.ts";
 import { RouteMtus } from "./route-mtus.ts";
 import { segmenterStats, withSegmenter } from "./segmenter.ts";
@@ -60,8 +60,12 @@ export class Funnel implements AsyncDisposable {
   /** Capacity of the table of flows. */
   readonly #flows: number;
 
-  private constructor(object: NativeObject, flows: number) {
+  /** Whether the program has to be told the MTUs of interfaces. */
+  readonly #tellsMtu: boolean;
+
+  private constructor({ object, asksMtu }: LoadedProgram, flows: number) {
     this.#flows = flows;
+    this.#tellsMtu = !asksMtu;
     this.#object = object;
     this.#tables = new RuleTables(object, binding().possibleCpus);
     this.#routes = new RouteMtus(object);
@@ -78,8 +82,9 @@ export class Funnel implements AsyncDisposable {
   static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {
     const lists = resolveLists(ruleset, "load");
     const resolved = resolveLoadOptions(options);
-    const object = await loadProgram(resolved);
-    const funnel = new Funnel(object, resolved.flows);
+    const program = await loadProgram(resolved);
+    const { object } = program;
+    const funnel = new Funnel(program, resolved.flows);
     try {
       await funnel.#tables.replace(lists, "load");
     } catch (error) {
@@ -225,7 +230,7 @@ export class Funnel implements AsyncDisposable {
   }
 
   #setTraits(hooks: readonly Hooking[], operation: string): Promise<void> {
-    return this.#tables.setTraits(traitsOf(hooks), operation);
+    return this.#tables.setTraits(traitsOf(hooks, this.#tellsMtu), operation);
   }
 
   /** Of all but what is attached. */

@@ -22,6 +22,8 @@ export interface Place {
   readonly ifindex: number;
   /** ARPHRD_*; see link-type.ts. */
   readonly linkType: number;
+  /** In bytes, when it was found. */
+  readonly mtu: number;
 }
 
 function netnsError(operation: string, netns: string, path: string, failure: NativeFailure): Error {
@@ -69,9 +71,9 @@ export async function listPlaces(netns: string): Promise<Place[]> {
   if (isFailure(devices)) throw errorOf(devices, "attach", NEEDS["enter namespace"] ?? []);
   return devices
     .filter(({ name }) => !isSegmenter(name))
-    .map(({ name, ifindex, type }) => ({
+    .map(({ name, ifindex, type, mtu }) => ({
       ...{ netns: path, netnsInode: inode },
-      ...{ device: name, ifindex, linkType: type },
+      ...{ device: name, ifindex, linkType: type, mtu },
     }))
     .sort((one, other) => (one.device < other.device ? -1 : 1));
 }
@@ -97,8 +99,8 @@ export async function findPlace(
   const { path, inode } = await findNetns(netns, operation);
   const found = await native.device(path, device);
   if (!isFailure(found)) {
-    const { ifindex, type: linkType } = found;
-    return { netns: path, netnsInode: inode, device, ifindex, linkType };
+    const { ifindex, type: linkType, mtu } = found;
+    return { netns: path, netnsInode: inode, device, ifindex, linkType, mtu };
   }
   if (errnoName(found.errno) !== "ENODEV") {
     throw errorOf(found, operation, NEEDS["enter namespace"] ?? []);

@@ -29,21 +29,29 @@ async function readProgram(name: string): Promise<Uint8Array> {
   }
 }
 
+export interface LoadedProgram {
+  readonly object: NativeObject;
+  /** Whether it can ask the kernel for the MTU of an interface. */
+  readonly asksMtu: boolean;
+}
+
 /**
  * Loads the program as the options say. Only where the kernel refuses it, and then for want of a
  * helper, the larger one that does without is tried.
  */
-export async function loadProgram({ flows, trace }: Required<LoadOptions>): Promise<NativeObject> {
+export async function loadProgram({ flows, trace }: Required<LoadOptions>): Promise<LoadedProgram> {
   if (trace) assertMayTrace();
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
   const limits = { replies: flows };
   let object = await native.load(await readProgram(name), limits);
+  let asksMtu = true;
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {
+    asksMtu = false;
     object = await native.load(await readProgram(`${name}-without-loop`), limits);
   }
   if (isFailure(object)) throw errorOf(object, "load", NEEDS.load ?? []);
-  return object;
+  return { object, asksMtu };
 }
 
 /** The kernel would only say that a helper is unknown. */

@@ -33,7 +33,14 @@ export type Lifetime = keyof typeof PRIORITIES;
 
 /** The receiving end of the segmenter of a namespace. */
 export function receivingEnd({ path, inode }: Namespace, ifindex: number): Place {
-  return { netns: path, netnsInode: inode, device: RECEIVING_END, ifindex, linkType: ETHERNET };
+  return {
+    netns: path,
+    netnsInode: inode,
+    device: RECEIVING_END,
+    ifindex,
+    linkType: ETHERNET,
+    mtu: 0,
+  };
 }
 
 export async function putReturn(

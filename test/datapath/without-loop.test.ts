@@ -4,12 +4,14 @@
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { HookTrait } from "../../lib/compile/abi.gen.ts";
 import { parseRules } from "../../lib/index.ts";
+import { simulate } from "../../lib/model/index.ts";
 import { binding, isFailure, type NativeObject } from "../../lib/native/binding.ts";
-import { RuleTables } from "../../lib/runtime/tables.ts";
+import { hookNumber, RuleTables } from "../../lib/runtime/tables.ts";
 import { testRun } from "../../lib/runtime/test-run.ts";
 import { builtPath, runLimited } from "../support/limited.ts";
-import { hex, ipv4, udp } from "../support/packet.ts";
+import { FLAG, hex, ipv4, mss, payload, tcp, udp } from "../support/packet.ts";
 
 const path = new URL("../../dist/bpf/sfunnel-without-loop.bpf.o", import.meta.url);
 const vectors = JSON.parse(
@@ -64,4 +66,32 @@ it("finds the last of as many rules as it takes, and none behind", async () => {
     const result = await testRun(object, ipv4({}, udp({ dport: port })), "ingress");
     expect([port, result.rule]).toEqual([port, rule]);
   }
+});
+
+it("knows the MTU that it is told, and no other", async () => {
+  const lists = { ingress: [], egress: parseRules("tcp actions funnel tcp dport 80 sport 540") };
+  const direction = "egress";
+  const frames = [
+    ipv4({}, tcp({ flags: FLAG.syn, options: mss(1460) })),
+    ipv4({ df: true }, tcp({}, payload(1400))),
+  ];
+  /** Interface 1 is loopback, where a frame of a test run passes unless it is told another. */
+  const tell = (mtu: number) =>
+    tables.setTraits(
+      new Map([[hookNumber(1, direction), mtu << HookTrait.HOOK_MTU_SHIFT]]),
+      "attach",
+    );
+  await tables.replace(lists, "replace");
+  for (const mtu of [1400, 9000]) {
+    await tell(mtu);
+    for (const frame of frames) {
+      const { outcome, frame: left } = await testRun(object, frame, direction);
+      const expected = simulate(lists, frame, { direction, mtu });
+      expect([mtu, outcome, hex(left)]).toEqual([mtu, expected.outcome, hex(expected.frame)]);
+    }
+  }
+  expect(simulate(lists, frames[1] as Uint8Array, { direction, mtu: 1400 }).outcome).toBe(
+    "too_big_reported",
+  );
+  await tables.setTraits(new Map(), "attach");
 });

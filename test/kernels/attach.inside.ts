@@ -1,12 +1,14 @@
 /** Runs in a guest: which hook the kernel has, and that it is left as it was. */
 import { release } from "node:os";
 import { describe, expect, it } from "vitest";
-import { Funnel } from "../../lib/index.ts";
+import { Funnel, parseRules } from "../../lib/index.ts";
+import { simulate } from "../../lib/model/index.ts";
 import { binding } from "../../lib/native/binding.ts";
 import { isSince } from "../support/kernel.ts";
 import { Lab } from "../support/lab.ts";
 import { builtPath, runLimited } from "../support/limited.ts";
 import { must } from "../support/native.ts";
+import { hex, ipv4, payload, tcp } from "../support/packet.ts";
 
 /** tcx came with Linux 6.6. */
 const HOOK = isSince(6, 6) ? "tcx" : "clsact";
@@ -46,6 +48,26 @@ describe(`attach on ${release()}`, () => {
 
     await attachment.close();
     expect(must(await binding().qdisc(path, ifindex))).toEqual(NOTHING);
+  });
+
+  it("knows the MTU of the interface", async () => {
+    using lab = new Lab();
+    const host = lab.host("h");
+    lab.link(host, "eth0", "10.0.0.1/24", host, "eth1", "10.0.0.2/24");
+    const egress = "tcp actions funnel tcp dport 80 sport 540";
+    await using funnel = await Funnel.load({ egress });
+    await funnel.attach("eth0", { netns: host.netns });
+    const place = { direction: "egress", device: "eth0", netns: host.netns } as const;
+    const full = ipv4({ df: true }, tcp({}, payload(1460)));
+    const { outcome, frame } = await funnel.testRun(full, place);
+    const expected = simulate({ egress: parseRules(egress) }, full, {
+      direction: "egress",
+      mtu: 1500,
+    });
+    expect({ outcome, frame: hex(frame) }).toEqual({
+      outcome: "too_big_reported",
+      frame: hex(expected.frame),
+    });
   });
 
   it("says what is missing where tcx is asked for", async ({ skip }) => {

@@ -38,7 +38,14 @@ let nextDevice = 1;
 /** A device of its own for each test, since what is attached is remembered. */
 function makePlace(): Place {
   const ifindex = nextDevice++;
-  return { netns: "", netnsInode: 1n, device: `dev${ifindex}`, ifindex, linkType: ETHERNET };
+  return {
+    netns: "",
+    netnsInode: 1n,
+    device: `dev${ifindex}`,
+    ifindex,
+    linkType: ETHERNET,
+    mtu: 1500,
+  };
 }
 
 const options = resolveAttachOptions({});

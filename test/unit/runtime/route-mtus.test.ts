@@ -46,7 +46,7 @@ describe.skipIf(skipReason !== undefined)(titled("MTUs of routes"), () => {
   const places: Place[] = [];
 
   beforeAll(async () => {
-    object = await loadProgram(resolveLoadOptions({}));
+    ({ object } = await loadProgram(resolveLoadOptions({})));
     told = await tableOf(object);
     return () => object.close();
   });

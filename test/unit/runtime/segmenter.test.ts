@@ -23,7 +23,14 @@ const PAIR = [
   { ifindex: RECEIVER, name: "sfunnel.ret", mtu: 65535, type: 1 },
 ];
 const ETH0 = { ifindex: 2, name: "eth0", mtu: 1500, type: 1 };
-const PLACE: Place = { netns: "", netnsInode: 1n, device: "eth0", ifindex: 2, linkType: 1 };
+const PLACE: Place = {
+  netns: "",
+  netnsInode: 1n,
+  device: "eth0",
+  ifindex: 2,
+  linkType: 1,
+  mtu: 1500,
+};
 
 function makeObject() {
   const detach = vi.fn<NativeAttachment["detach"]>().mockResolvedValue(undefined);
