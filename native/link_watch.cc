@@ -1,7 +1,5 @@
 #include "link_watch.h"
 
-#include <linux/netconf.h>
-
 #include <memory>
 
 #include "instance.h"
@@ -15,7 +13,7 @@ namespace {
 
 constexpr const char *step = "watch devices";
 
-/* Any device that goes; and what changes at this one, at its peer, or in its IPv4 settings. */
+/* Any device that goes; and what changes at this one or at its peer. */
 bool isRelevant(const nlmsghdr &header, const uint8_t *body, int ifindex) {
     size_t length = header.nlmsg_len - NLMSG_HDRLEN;
     auto same = [ifindex](uint32_t index) { return static_cast<int>(index) == ifindex; };
@@ -24,9 +22,6 @@ bool isRelevant(const nlmsghdr &header, const uint8_t *body, int ifindex) {
         std::memcpy(&info, body, sizeof(info));
         return info.ifi_index == ifindex ||
                same(attributesOf(header, body, sizeof(info)).uint32(IFLA_LINK));
-    }
-    if (header.nlmsg_type == RTM_NEWNETCONF) {
-        return same(attributesOf(header, body, sizeof(netconfmsg)).uint32(NETCONFA_IFINDEX));
     }
     return header.nlmsg_type == RTM_DELLINK;
 }
@@ -77,7 +72,7 @@ class WatchObject final : public Napi::ObjectWrap<WatchObject> {
 
 Result<LinkListener> listenToLinks(const std::string &netns, int ifindex) {
     return inNetns<LinkListener>(netns, [=]() -> Result<LinkListener> {
-        Result<Fd> listening = listenTo({RTNLGRP_LINK, RTNLGRP_IPV4_NETCONF}, step);
+        Result<Fd> listening = listenTo({RTNLGRP_LINK}, step);
         if (failed(listening)) {
             return std::move(failure(listening));
         }

@@ -42,7 +42,6 @@ bool isUnwantedReceiving(const std::string &feature) {
 struct End {
     const std::string &name;
     IsUnwanted isUnwanted;
-    bool forwards;
 };
 
 struct Link {
@@ -53,14 +52,12 @@ struct Link {
     int peer;
     uint32_t flags;
     uint32_t mtu;
-    bool forwards;
     /* No IPv6 address makes itself here. */
     bool quiet;
 };
 
 std::optional<Link> readLink(const ifinfomsg &info, const Attributes &attributes) {
     Attributes families = attributes.nested(IFLA_AF_SPEC);
-    Attributes ipv4 = families.nested(AF_INET);
     Attributes ipv6 = families.nested(AF_INET6);
     bool elsewhere = attributes.has(IFLA_LINK_NETNSID);
     return Link{
@@ -70,7 +67,6 @@ std::optional<Link> readLink(const ifinfomsg &info, const Attributes &attributes
         elsewhere ? 0 : static_cast<int>(attributes.uint32(IFLA_LINK)),
         info.ifi_flags,
         attributes.uint32(IFLA_MTU),
-        ipv4.word(IFLA_INET_CONF, IPV4_DEVCONF_FORWARDING - 1) != 0,
         !ipv6.has(IFLA_INET6_ADDR_GEN_MODE) ||
             ipv6.uint8(IFLA_INET6_ADDR_GEN_MODE) == IN6_ADDR_GEN_MODE_NONE,
     };
@@ -127,8 +123,7 @@ Result<std::optional<Pair>> findPair(const SegmenterNames &names) {
 
 Result<bool> isRight(const Link &link, const End &end) {
     constexpr uint32_t wanted = IFF_UP | IFF_NOARP;
-    if ((link.flags & wanted) != wanted || link.mtu != mtu || !link.quiet ||
-        (end.forwards && !link.forwards)) {
+    if ((link.flags & wanted) != wanted || link.mtu != mtu || !link.quiet) {
         return false;
     }
     Result<bool> offloads = hasOffloads(end.name, end.isUnwanted);
@@ -189,17 +184,10 @@ Result<Done> setFlags(int ifindex, uint32_t flags, const AttributeWriter *more =
 }
 
 /* Before it is up: an address would be made at that moment. */
-Result<Done> setProperties(int ifindex, const End &end, bool withIpv6) {
+Result<Done> setProperties(int ifindex, bool withIpv6) {
     AttributeWriter properties;
     properties.putUint32(IFLA_MTU, mtu);
     size_t families = properties.begin(IFLA_AF_SPEC);
-    if (end.forwards) {
-        size_t ipv4 = properties.begin(AF_INET);
-        size_t settings = properties.begin(IFLA_INET_CONF);
-        properties.putUint32(IPV4_DEVCONF_FORWARDING, 1);
-        properties.end(settings);
-        properties.end(ipv4);
-    }
     if (withIpv6) {
         size_t ipv6 = properties.begin(AF_INET6);
         properties.putUint8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
@@ -209,7 +197,7 @@ Result<Done> setProperties(int ifindex, const End &end, bool withIpv6) {
     Result<Done> set = setFlags(ifindex, IFF_NOARP, &properties);
     /* A kernel, or a host, without IPv6. */
     if (withIpv6 && failed(set) && failure(set).error == EAFNOSUPPORT) {
-        return setProperties(ifindex, end, false);
+        return setProperties(ifindex, false);
     }
     return set;
 }
@@ -251,7 +239,7 @@ Result<bool> hide(const Link &link, const End &end) {
 Result<Done> setUp(const Link &link, const End &end) {
     Result<Done> step = turnOffloadsOff(end.name, end.isUnwanted);
     if (!failed(step)) {
-        step = setProperties(link.ifindex, end, true);
+        step = setProperties(link.ifindex, true);
     }
     if (!failed(step)) {
         disableIpv6(end.name);
@@ -263,11 +251,11 @@ Result<Done> setUp(const Link &link, const End &end) {
 /* Calls `each` with both ends, until it fails or gives false; gives what it gave last. */
 template <typename Function>
 Result<bool> forBoth(const Pair &pair, const SegmenterNames &names, Function each) {
-    Result<bool> first = each(pair.sending, End{names.sending, isUnwantedSending, true});
+    Result<bool> first = each(pair.sending, End{names.sending, isUnwantedSending});
     if (failed(first) || !value(first)) {
         return first;
     }
-    return each(*pair.receiving, End{names.receiving, isUnwantedReceiving, false});
+    return each(*pair.receiving, End{names.receiving, isUnwantedReceiving});
 }
 
 /* Whether anything had to be put right. */

@@ -301,16 +301,6 @@ describe.skipIf(skipReason !== undefined)(titled("a segmenter that somebody spoi
     ["deleted (lifetime device)", "device", ({ run }) => run("ip", "link", "del", RECEIVING)],
     ["set down", "process", ({ run }) => run("ip", "link", "set", RECEIVING, "down")],
     ["given offloads", "process", ({ run }) => run("ethtool", "-K", SENDING, "tso", "on")],
-    [
-      "kept from forwarding",
-      "process",
-      ({ run }) =>
-        run(
-          "sh",
-          "-c",
-          "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/ip_forward",
-        ),
-    ],
   ])("is put right where it is %s, for all who share it", async (_, lifetime, spoil) => {
     const netns = makeNetns();
     const run = netns.run.bind(netns);

@@ -81,10 +81,6 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
       "with addresses that make themselves",
       (netns) => netns.run("ip", "link", "set", RECEIVING, "addrgenmode", "eui64"),
     ],
-    [
-      "without forwarding",
-      (netns) => netns.run("sh", "-c", `echo 0 > /proc/sys/net/ipv4/conf/${SENDING}/forwarding`),
-    ],
     ["with offloads", (netns) => netns.run("ethtool", "-K", SENDING, "tso", "on", "tx", "on")],
     ["with GRO", (netns) => netns.run("ethtool", "-K", RECEIVING, "gro", "on")],
   ])("is put right where it is %s", async (_, spoil) => {
@@ -176,7 +172,6 @@ describe.skipIf(skipReason !== undefined)(titled("the segmenter"), () => {
       () => netns.run("ip", "link", "set", RECEIVING, "down"),
       () => netns.run("ip", "link", "set", RECEIVING, "up"),
       () => netns.run("ethtool", "-K", SENDING, "tso", "on"),
-      () => netns.run("sh", "-c", `echo 0 > /proc/sys/net/ipv4/conf/${SENDING}/forwarding`),
       () => netns.deleteDevices(),
       () => netns.run("ip", "link", "del", SENDING),
     ];
