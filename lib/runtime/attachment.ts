@@ -63,11 +63,13 @@ export class Attachment implements AsyncDisposable {
   }
 
   /** @internal Gives the handles back and leaves the programs where they are. */
-  release(): void {
-    for (const hooked of this.#hooked) {
-      if (isHooked(hooked)) releaseSegmenter(hooked);
+  async release(): Promise<void> {
+    const released = this.#hooked.map((hooked) => {
+      const left = isHooked(hooked) ? releaseSegmenter(hooked) : undefined;
       release(hooked);
-    }
+      return left;
+    });
+    await Promise.all(released);
   }
 
   async #detach(): Promise<void> {

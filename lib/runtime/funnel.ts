@@ -197,7 +197,7 @@ export class Funnel implements AsyncDisposable {
     this.#closing ??= this.#last.then(async () => {
       const results = await Promise.allSettled(
         [...this.#attachments].map(async (attachment) => {
-          if (attachment.lifetime === "device") attachment.release();
+          if (attachment.lifetime === "device") await attachment.release();
           else await attachment.close();
         }),
       );

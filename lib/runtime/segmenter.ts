@@ -76,6 +76,8 @@ interface Space {
   namespace: Namespace;
   readonly returns: Map<NativeObject, Return>;
   watch: NativeWatch | undefined;
+  /** The look that is under way; it holds the namespace open. */
+  look?: Promise<void> | undefined;
 }
 
 const spaces = new Map<bigint, Space>();
@@ -167,14 +169,18 @@ export async function leaveSegmenter({ netnsInode }: Place): Promise<void> {
   }
 }
 
-/** Leaves this object's program where it is, for what stays on its hook after this process. */
-export function releaseSegmenter({ object, place }: Hooked): void {
+/**
+ * Leaves this object's program where it is, for what stays on its hook after this process. Nothing is
+ * held open any more when it resolves.
+ */
+export async function releaseSegmenter({ object, place }: Hooked): Promise<void> {
   const space = spaces.get(place.netnsInode);
   const mine = space?.returns.get(object);
   if (!space || !mine) return;
   mine.native.release();
   space.returns.delete(object);
   closeIfEmpty(space);
+  await space.look;
 }
 
 /** Removes the segmenter of a namespace if nobody needs it. Gives whether it did. */
@@ -324,19 +330,18 @@ async function watch(space: Space): Promise<void> {
 
 /** Looks after the segmenter as often as something has happened, one look at a time. */
 function heardIn(space: Space): () => void {
-  let [looking, again] = [false, false];
+  let again = false;
   const look = async () => {
-    looking = true;
     do {
       again = false;
       // What failed is counted, and what could not be tidied up is for the next one.
       await repair(space).catch(() => undefined);
     } while (again);
-    looking = false;
+    space.look = undefined;
   };
   return () => {
-    if (looking) again = true;
-    else void look();
+    if (space.look) again = true;
+    else space.look = look();
   };
 }
 
