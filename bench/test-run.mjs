@@ -27,7 +27,8 @@ export class RulesProgram {
 
   static async load(rules) {
     const program = new RulesProgram();
-    program.#object = await loadProgram({ flows: Limit.DEFAULT_FLOWS, trace: false });
+    const loaded = await loadProgram({ flows: Limit.DEFAULT_FLOWS, trace: false });
+    program.#object = loaded.object;
     program.#tables = new RuleTables(program.#object, binding().possibleCpus);
     try {
       const { ingress = "", egress = "" } = rules;
