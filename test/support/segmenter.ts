@@ -1,5 +1,6 @@
 /** What of the segmenter is in a namespace. */
-import { binding } from "../../lib/native/binding.ts";
+import { binding, isFailure } from "../../lib/native/binding.ts";
+import { errnoName } from "../../lib/native/errno.ts";
 import { INGRESS, must } from "./native.ts";
 import { run } from "./netns.ts";
 
@@ -21,16 +22,24 @@ export function segmenterFor(tcx: number, filters = 0): SegmenterSeen {
   return { ends: [RECEIVING, SENDING], tcx, filters };
 }
 
+function isGone(result: object): boolean {
+  return isFailure(result) && errnoName(result.errno) === "ENODEV";
+}
+
 /** By the name of the namespace. */
 export async function segmenterIn(netns: string): Promise<SegmenterSeen> {
   const path = `/run/netns/${netns}`;
   const native = binding();
   const devices = must(await native.devices(path)).filter(({ name }) => name.startsWith("sfunnel"));
   const receiver = devices.find(({ name }) => name === RECEIVING)?.ifindex;
+  const programs = receiver ? await native.tcxPrograms(path, receiver, INGRESS) : [];
+  const qdisc = receiver ? await native.qdisc(path, receiver) : { filters: [] };
+  // It may go between the questions.
+  if (isGone(programs) || isGone(qdisc)) return segmenterIn(netns);
   return {
     ends: devices.map(({ name }) => name).sort(),
-    tcx: receiver ? must(await native.tcxPrograms(path, receiver, INGRESS)).length : 0,
-    filters: receiver ? must(await native.qdisc(path, receiver)).filters.length : 0,
+    tcx: must(programs).length,
+    filters: must(qdisc).filters.length,
   };
 }
 
