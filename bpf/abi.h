@@ -30,6 +30,8 @@ enum sfunnel_limit {
     SFUNNEL_GRACE_PLACE = 4,
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
+    /* Connections that are remembered, likewise; each takes two entries. */
+    SFUNNEL_DEFAULT_CONNECTIONS = 32768,
     /*
      * Bytes of the largest IP packet that is made, carrier included: the kernel enlarges no frame
      * beyond some 16 kB (4 pages less its own 320 to 768 bytes), super-packets excepted.
@@ -95,6 +97,25 @@ enum sfunnel_outcome {
     /* An ICMP error that quotes too little of a carrier to tell what was in it; passed untouched.
      */
     SFUNNEL_QUOTE_TOO_SHORT,
+    /* A packet of a real connection to a port that funneled ones use too: they would collide, so it
+       goes on with another source port, or gets its own back. */
+    SFUNNEL_DIRECT_REMAPPED,
+    /* A translate rule matched a packet of a connection that began on the other side; passed
+       untouched. */
+    SFUNNEL_TRANSLATE_INBOUND,
+    /* The same, and TCP-MD5 or TCP-AO signs its ports; passed untouched. */
+    SFUNNEL_TRANSLATE_SIGNED,
+    /* A SYN-ACK without the confirmation that its sender has put the port back, or any other SYN in
+       its place: turned into a reset, and passed. */
+    SFUNNEL_TRANSLATE_UNCONFIRMED,
+    /* A SYN on the ports of an established connection that is another one: turned into an ACK, to
+       which the owner of the connection answers as it must, and passed. */
+    SFUNNEL_TRANSLATE_CHALLENGED,
+    /* A marked SYN for a port that the rule does not allow; answered by a reset, dropped. */
+    SFUNNEL_TRANSLATE_NOT_ALLOWED,
+    /* A translate rule matched a segment of a connection that is not in the table: it began before
+       the rule, or its entry was lost; answered by a reset (but for a reset), dropped. */
+    SFUNNEL_TRANSLATE_LOST,
     /* A kernel helper failed after the packet was changed; dropped. */
     SFUNNEL_FAILED,
     SFUNNEL_OUTCOMES,
@@ -107,6 +128,15 @@ enum sfunnel_rule_kind {
     SFUNNEL_UNFUNNEL_DECAP,
     SFUNNEL_ACCEPT,
     SFUNNEL_DROP,
+    SFUNNEL_FUNNEL_TRANSLATE,
+    SFUNNEL_UNFUNNEL_TRANSLATE,
+};
+
+/* What a TCP packet shows beside its ports. A rule may pass over one of the latter two. */
+enum sfunnel_form {
+    SFUNNEL_PLAIN = 0,
+    SFUNNEL_CARRIER = 1, /* the fixed fields of a carrier */
+    SFUNNEL_MARKED = 2,  /* a SYN with the mark of a translated port */
 };
 
 /* Bits of sfunnel_rule.families. */
@@ -132,7 +162,8 @@ struct sfunnel_flow {
     __u16 dport;
     __u8 transport; /* IPPROTO_TCP or IPPROTO_UDP */
     __u8 family;    /* one bit of enum sfunnel_family */
-    __u16 zero;
+    __u8 form;      /* enum sfunnel_form */
+    __u8 zero;
 };
 
 /*
@@ -182,7 +213,8 @@ struct sfunnel_rule {
     __u16 carrier_dport;             /* host order */
     __u16 carrier_sport_first;
     __u16 carrier_sport_last;
-    __u16 zero[3];
+    __u8 passes_over; /* enum sfunnel_form: packets of this one it does not match; 0: none */
+    __u8 zero[5];
 };
 
 struct sfunnel_counter {
@@ -197,6 +229,8 @@ enum sfunnel_reply_kind {
     /* To be unfunneled from TCP, from UDP: the opposite hook has such a funnel rule. */
     SFUNNEL_REPLY_IN_TCP = 2,
     SFUNNEL_REPLY_IN_UDP = 4,
+    /* Packets of connections whose ports are translated: at both hooks, whatever the rule. */
+    SFUNNEL_REPLY_TRANSLATED = 8,
 };
 
 /* What every CPU reads first. */
@@ -206,6 +240,12 @@ struct sfunnel_control {
     /* By direction. A bit stays once it was set: flows outlive the rule that began them. */
     __u32 replies[SFUNNEL_DIRECTIONS];
     __u32 has_special_hooks; /* whether `special_hooks` holds anything */
+    /*
+     * By slot and direction: the set of ports to which real connections may collide with
+     * translated ones, the service ports of what is funneled and the ports that are put back; 0:
+     * none.
+     */
+    __u32 shared_ports[SFUNNEL_SLOTS][SFUNNEL_DIRECTIONS];
 };
 
 struct sfunnel_hook {
@@ -249,6 +289,47 @@ struct sfunnel_reply {
     __u8 zero;
 };
 
+/* What becomes of the packets of a connection. Its packets and its replies differ by one bit. */
+enum sfunnel_connection_kind {
+    SFUNNEL_DIRECT = 1, /* a real one, which must not collide with those */
+    SFUNNEL_FUNNEL = 2,
+    SFUNNEL_UNFUNNEL = 3,
+    SFUNNEL_IS_REPLY = 4, /* the bit */
+    SFUNNEL_DIRECT_REPLY = 5,
+    SFUNNEL_FUNNELED_REPLY = 6,   /* to what was funneled: it comes from the service port */
+    SFUNNEL_UNFUNNELED_REPLY = 7, /* to what was unfunneled: it goes out from the service port */
+};
+
+/*
+ * A connection has two entries, under the keys that its packets and its replies show at their
+ * hooks; each says with which ports they go on, so that the one follows from the other. The key is
+ * sfunnel_reply_key with to_unfunnel = 0. What is known of its state stands in both.
+ */
+struct sfunnel_connection {
+    __u64 last_seen; /* nanoseconds since boot, of the last packet in either direction, roughly */
+    __u16 sport;     /* host order */
+    __u16 dport;
+    __u8 kind;           /* enum sfunnel_connection_kind */
+    __u8 is_established; /* the side that began it has gone on after its SYN */
+    __u8 has_fin;        /* from the side that began it */
+    __u8 has_reply_fin;  /* from the other one */
+    __u8 reset;          /* who has said it: enum sfunnel_reset */
+    __u8 zero[7];
+};
+
+enum sfunnel_reset {
+    SFUNNEL_NOT_RESET,
+    SFUNNEL_RESET,
+    SFUNNEL_RESET_BY_REPLY,
+};
+
+/* A connection that is over, in the queue of those that may go from the table after a while. */
+struct sfunnel_closing {
+    __u64 since; /* nanoseconds since boot */
+    struct sfunnel_reply_key key;
+    __u32 zero;
+};
+
 /* Key of the MTUs of routes, a longest-prefix trie. A value of 0: this one has none. */
 struct sfunnel_route_key {
     __u32 prefix_length; /* 32 + the length of the prefix as a mapped address */
@@ -256,7 +337,7 @@ struct sfunnel_route_key {
     __u32 destination[4]; /* network order */
 };
 
-/* Events of the reply table; the value indexes flow_counters. */
+/* Events of the tables of flows and connections; the value indexes flow_counters. */
 enum sfunnel_flow_event {
     SFUNNEL_FLOW_ADDED,
     /* A client's port was replaced because another client had it. */
@@ -269,6 +350,15 @@ enum sfunnel_flow_event {
     SFUNNEL_FLOW_DIRECT,
     /* The MSS that a SYN advertises was lowered, so that there is room for the carrier. */
     SFUNNEL_FLOW_MSS_CLAMPED,
+    SFUNNEL_CONNECTION_ADDED,
+    /* The kernel had no room for a connection; its SYN was dropped, a real one passed. */
+    SFUNNEL_CONNECTION_NOT_ADDED,
+    /* A connection got another source port, because one of the same ports had its own. */
+    SFUNNEL_CONNECTION_REMAPPED,
+    /* A connection was over, or silent for too long, and left the table. */
+    SFUNNEL_CONNECTION_REMOVED,
+    /* A SYN lost the TCP fast open option or its payload. */
+    SFUNNEL_CONNECTION_FAST_OPEN_REMOVED,
     SFUNNEL_FLOW_EVENTS,
 };
 

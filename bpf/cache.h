@@ -53,6 +53,14 @@ struct cached_flow {
     __u32 forgotten;
     __u32 mtu;             /* of the way out, in bytes of an IP packet */
     __u32 segmented_until; /* jiffies: its packets follow super-packets through the segmenter */
+    /* What the table of connections says, likewise; `connection` 0: it has none, as long as none
+       was added. */
+    __u32 connection_until; /* jiffies */
+    __u32 connections_added;
+    __u32 connections_removed;
+    __u16 connection_sport;
+    __u16 connection_dport;
+    __u8 connection; /* enum sfunnel_connection_kind */
 };
 
 struct {
@@ -64,6 +72,10 @@ struct {
 
 /* How often an entry was taken out of the table of replies. */
 __u32 entries_forgotten;
+
+/* How often a connection came into the table of connections, and went out of it. */
+__u32 connections_added;
+__u32 connections_removed;
 
 static __always_inline __u32 jiffies_now(void) {
     return bpf_jiffies64();
@@ -120,6 +132,31 @@ static __always_inline void set_fresh(struct cached_flow *cached) {
 
 static __always_inline void set_stale(struct cached_flow *cached) {
     cached->fresh_until = jiffies_now();
+}
+
+static __always_inline bool has_fresh_connection(const struct cached_flow *cached) {
+    return !is_over(cached->connection_until, jiffies_now()) &&
+           (cached->connection ? cached->connections_removed == connections_removed
+                               : cached->connections_added == connections_added);
+}
+
+/* From here on the table has to be asked. */
+static __always_inline void set_no_connection_known(struct cached_flow *cached) {
+    cached->connection_until = jiffies_now();
+}
+
+/* What was found is kept with what was counted before it was looked for, so nothing is missed. */
+static __always_inline void cache_connection(struct cached_flow *cached, __u8 kind, __u16 sport,
+                                             __u16 dport) {
+    cached->connection = kind;
+    cached->connection_sport = sport;
+    cached->connection_dport = dport;
+    cached->connection_until = jiffies_now() + REFRESH_JIFFIES;
+}
+
+static __always_inline void cache_no_connection(struct cached_flow *cached) {
+    cached->connection = 0;
+    cached->connection_until = jiffies_now() + REFRESH_JIFFIES;
 }
 
 #endif

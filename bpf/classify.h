@@ -79,6 +79,7 @@ static __always_inline bool either_port_matches(const struct sfunnel_port_match 
 static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
                                          const struct sfunnel_flow *flow) {
     return rule->transport == flow->transport && (rule->families & flow->family) &&
+           (flow->form == SFUNNEL_PLAIN || flow->form != rule->passes_over) &&
            port_matches(&rule->dport, flow->dport) && port_matches(&rule->sport, flow->sport) &&
            either_port_matches(&rule->port, flow) && address_matches(&rule->daddr, flow->daddr) &&
            address_matches(&rule->saddr, flow->saddr);

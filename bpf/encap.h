@@ -13,13 +13,6 @@
 #include "flows.h"
 #include "parse.h"
 
-/* The fixed fields of a TCP carrier, by which it is told from a real connection. */
-#define CARRIER_SEQ 0xcafebabeU
-#define CARRIER_ACK 0xbabecafeU
-#define CARRIER_WINDOW 1024
-#define CARRIER_OFFSET 0x50             /* 5 words, in the upper half of its byte */
-#define CARRIER_OFFSET_AND_FLAGS 0x5002 /* SYN alone */
-
 /* The kernel's own errno, which user space never sees as such. */
 #define ENOTSUPP 524
 
@@ -243,13 +236,6 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet, co
 static __always_inline int push_carrier(struct __sk_buff *skb, struct packet *packet) {
     return packet->carrier.transport == IPPROTO_TCP ? push(skb, packet, sizeof(struct tcphdr))
                                                     : push(skb, packet, sizeof(struct udphdr));
-}
-
-/* Does a TCP header have the fixed fields of a carrier? No real SYN has an ACK number and these. */
-static __always_inline bool has_carrier_fields(const struct l4_start *start) {
-    return start->tcp.seq == bpf_htonl(CARRIER_SEQ) && start->tcp.ack == bpf_htonl(CARRIER_ACK) &&
-           start->tcp.offset == CARRIER_OFFSET && start->tcp.flags == TCP_FLAG_SYN &&
-           start->tcp.window == bpf_htons(CARRIER_WINDOW);
 }
 
 /* Is a TCP packet a carrier? */

@@ -17,13 +17,17 @@
 /*
  * TC_ACT_UNSPEC (TCX_NEXT) and not TC_ACT_OK: what others have attached behind us runs too.
  */
-static __always_inline int verdict_of(enum sfunnel_outcome outcome) {
+static __always_inline int verdict_of(const struct packet *packet, enum sfunnel_outcome outcome) {
+    if (packet->is_answered)
+        return TC_ACT_REDIRECT;
     switch (outcome) {
     case SFUNNEL_DROPPED:
     case SFUNNEL_NOT_ALLOWED:
     case SFUNNEL_NO_FREE_PORT:
     case SFUNNEL_TOO_BIG:
     case SFUNNEL_NO_SEGMENTER:
+    case SFUNNEL_TRANSLATE_NOT_ALLOWED:
+    case SFUNNEL_TRANSLATE_LOST:
     case SFUNNEL_FAILED:
         return TC_ACT_SHOT;
     case SFUNNEL_SEGMENTED:
@@ -42,7 +46,7 @@ static __always_inline int finish(struct __sk_buff *skb, struct packet *packet,
         skb->cb[SFUNNEL_TRACE_RULE_SLOT] = packet->rule_index;
     }
     trace(packet, outcome);
-    return verdict_of(outcome);
+    return verdict_of(packet, outcome);
 }
 
 #endif

@@ -13,6 +13,7 @@
 
 #include "abi.h"
 #include "checksum.h"
+#include "connections.h"
 #include "encap.h"
 #include "flows.h"
 #include "maps.h"
@@ -207,6 +208,17 @@ static __always_inline int write_head(struct __sk_buff *skb, const struct packet
     return bpf_skb_store_bytes(skb, packet->l4_offset, head, HEAD_SIZE, 0);
 }
 
+/* Of a message of this length, whose checksum field is 0. */
+static __noinline int write_icmp_checksum(struct __sk_buff *skb, const struct packet *packet,
+                                          __u32 length) {
+    __s64 sum = sum_bytes(skb, packet->l4_offset, length);
+
+    if (sum < 0)
+        return -1;
+    return write_word(skb, packet->l4_offset + offsetof(struct icmp_header, checksum),
+                      checksum_of(sum_add(sum, sum_icmp_pseudo(packet, length))), 0);
+}
+
 /*
  * Head and IP header of an error that has grown or shrunk by `growth` bytes, and now quotes a
  * packet of this protocol; all sums anew.
@@ -216,7 +228,6 @@ static __noinline int finish_error(struct __sk_buff *skb, struct error_report *r
     struct packet *packet = &report->packet;
     struct error_head *head = &report->head;
     __u32 length = packet->l4_length + growth;
-    __s64 sum;
 
     if (is_ip6(packet))
         change_head_ipv6(head, protocol, growth);
@@ -226,12 +237,7 @@ static __noinline int finish_error(struct __sk_buff *skb, struct error_report *r
     packet->changed_ip = changed_ip(&packet->ip, packet->ip.protocol, growth);
     if (write_head(skb, packet, head) || write_ip_by_helper(skb, packet))
         return -1;
-    sum = sum_bytes(skb, packet->l4_offset, length);
-    if (sum < 0)
-        return -1;
-    head->icmp.checksum = checksum_of(sum_add(sum, sum_icmp_pseudo(packet, length)));
-    return bpf_skb_store_bytes(skb, packet->l4_offset + offsetof(struct icmp_header, checksum),
-                               &head->icmp.checksum, sizeof(head->icmp.checksum), 0);
+    return write_icmp_checksum(skb, packet, length);
 }
 
 /* The quoted packet loses its carrier. */
@@ -348,6 +354,44 @@ static __noinline int try_quoted_carrier(struct __sk_buff *skb, struct error_rep
     return unfunnel_error(skb, report);
 }
 
+/*
+ * The quoted packet belongs to a connection whose ports are translated at the opposite hook. Its
+ * entry here says how what answers the packet goes on, so the packet itself has these ports, turned
+ * round, where the error is going.
+ */
+static __noinline int translate_quote(struct __sk_buff *skb, struct error_report *report) {
+    struct packet *packet = &report->packet;
+    struct quote *quote = &report->quote;
+    struct sfunnel_reply_key *key = key_of_replies(packet, &quote->flow, false);
+    struct sfunnel_connection *known;
+    __u16 sport, dport;
+    __u32 ports;
+    int outcome;
+
+    if (quote->flow.transport != IPPROTO_TCP)
+        return GO_ON;
+    key->direction = packet->direction;
+    known = bpf_map_lookup_elem(&connections, key);
+    if (!known)
+        return GO_ON;
+    sport = known->dport;
+    dport = known->sport;
+    outcome = is_to_service_port(known->kind) ? SFUNNEL_ERROR_FUNNELED : SFUNNEL_ERROR_UNFUNNELED;
+    if (is_direct(known->kind))
+        outcome = SFUNNEL_DIRECT_REMAPPED;
+    if (sport == quote->flow.sport && dport == quote->flow.dport)
+        return GO_ON;
+    ports = sum_add(bpf_htons(sport) + bpf_htons(dport),
+                    (__u16)~bpf_htons(quote->flow.sport) + (__u16)~bpf_htons(quote->flow.dport));
+    if (move_quoted_checksum(skb, quote, 0, ports) ||
+        write_word(skb, quote->offset, bpf_htons(sport), 0) ||
+        write_word(skb, quote->offset + 2, bpf_htons(dport), 0) ||
+        write_word(skb, packet->l4_offset + offsetof(struct icmp_header, checksum), 0, 0) ||
+        write_icmp_checksum(skb, packet, packet->l4_length))
+        return SFUNNEL_FAILED;
+    return outcome;
+}
+
 /* An ICMP packet without options; fragments do not come here. */
 static __always_inline bool read_icmp_packet(struct __sk_buff *skb, struct packet *packet) {
     struct iphdr *ip = &packet->ip_start.ip;
@@ -457,6 +501,9 @@ __noinline int translate_error(struct __sk_buff *skb, __u32 direction, __u32 net
         return SFUNNEL_NOT_TCP_UDP;
     set_ports(&report->quote.flow, bpf_ntohs(start->source), bpf_ntohs(start->dest),
               report->quote.protocol, report->quote.flow.family);
+    outcome = translate_quote(skb, report);
+    if (outcome != GO_ON)
+        return outcome;
     if (!came_in_carrier(&report->packet, &report->quote))
         return SFUNNEL_NOT_TCP_UDP;
     return funnel_error(skb, report);

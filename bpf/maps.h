@@ -32,6 +32,10 @@ struct abi_types {
     enum sfunnel_reply_kind reply_kind;
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
+    struct sfunnel_connection connection;
+    struct sfunnel_closing closing;
+    enum sfunnel_form form;
+    enum sfunnel_connection_kind connection_kind;
     enum sfunnel_flow_event flow_event;
     enum sfunnel_hook_trait hook_trait;
     enum sfunnel_segmenter segmenter;
@@ -96,6 +100,21 @@ struct {
     __type(key, struct sfunnel_reply_key);
     __type(value, struct sfunnel_reply);
 } replies SEC(".maps");
+
+/* Connections whose ports are translated, and real ones beside them; two entries each. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
+    __type(key, struct sfunnel_reply_key);
+    __type(value, struct sfunnel_connection);
+} connections SEC(".maps");
+
+/* Those that are over, in the order in which they ended; when it is full the oldest makes room. */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, SFUNNEL_DEFAULT_CONNECTIONS);
+    __type(value, struct sfunnel_closing);
+} closings SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -18,12 +18,7 @@
 #include "loop.h"
 #include "maps.h"
 #include "parse.h"
-
-#define LONGEST_TCP_OPTIONS 40
-#define TCP_OPTION_END 0
-#define TCP_OPTION_NOP 1
-#define TCP_OPTION_MSS 2
-#define TCP_OPTION_MSS_LENGTH 4
+#include "tcp_options.h"
 
 /* The MTU of a route over this device to the peer of the packet, where the user has set one. */
 static __noinline __u32 route_mtu(struct packet *packet) {
@@ -101,59 +96,20 @@ static __always_inline bool exceeds_mtu(struct __sk_buff *skb, const struct pack
 }
 
 /*
- * One option of a TCP header: gives the place of the next one, 0 where there is none, or the
- * place of the MSS, negative. What is no place stays as it is. Global, so that the verifier looks
- * at it once and not once a round.
- */
-__noinline int step_over_option(struct __sk_buff *skb, int place, int end) {
-    int option, kind, length;
-
-    if (place <= 0)
-        return place;
-    option = place + 2 > end ? -1 : read_word(skb, place);
-    if (option < 0)
-        return 0;
-    /* As they lie there: kind, length. */
-    kind = option & 0xff;
-    length = option >> 8;
-    if (kind == TCP_OPTION_END)
-        return 0;
-    if (kind == TCP_OPTION_NOP)
-        return place + 1;
-    if (length < 2 || place + length > end)
-        return 0;
-    if (kind != TCP_OPTION_MSS || length != TCP_OPTION_MSS_LENGTH)
-        return place + length;
-    return -(place + 2);
-}
-
-/* Where the MSS of a SYN lies, from the start of the frame; 0 if it has none. */
-static __noinline __u32 find_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end) {
-    int place = tcp_offset + sizeof(struct tcphdr), end;
-    int length = read_byte(skb, tcp_offset + TCP_OFFSET_BYTE);
-
-    if (length < 0)
-        return 0;
-    end = tcp_offset + (length >> 4 << 2);
-    /* Options that are not all there may be anything. */
-    if ((__u32)end > packet_end)
-        return 0;
-        /* Without CAP_PERFMON the verifier follows a loop beyond its end. */
-#pragma unroll
-    for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
-        place = step_over_option(skb, place, end);
-    return place < 0 ? -place : 0;
-}
-
-/*
  * Lowers the MSS that a SYN (or SYN-ACK) advertises, so that what its receiver sends has room for
  * a carrier. The checksum helper leaves a seed alone, which is right: the option is payload to it.
  */
 __noinline int clamp_mss(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end, __u32 limit) {
-    __u32 place = find_mss(skb, tcp_offset, packet_end);
-    int advertised = place ? read_word(skb, place) : -1;
+    struct packet *packet = packet_under_way();
     __u16 lowered = bpf_htons(limit), from, to;
+    int advertised;
+    __u32 place;
 
+    if (!packet)
+        return -1;
+    read_options(skb, packet, tcp_offset, packet_end);
+    place = packet->options.mss;
+    advertised = place ? read_word(skb, place) : -1;
     if (advertised < 0 || bpf_ntohs(advertised) <= limit)
         return 0;
     from = advertised;

@@ -91,6 +91,15 @@ struct l4_start {
     };
 };
 
+/* What the options of a TCP header say, as far as it matters here. */
+struct tcp_options {
+    __u32 mss;      /* where the size lies, from the start of the frame; 0: there is none */
+    bool is_signed; /* TCP-MD5 (RFC 2385) or TCP-AO (RFC 5925): over the ports too */
+    bool has_fast_open;
+    bool removes_fast_open; /* each that is met */
+    bool is_broken;         /* that failed */
+};
+
 /* What lies under a carrier. */
 struct inner {
     struct sfunnel_flow flow;
@@ -131,6 +140,7 @@ struct packet {
     bool has_seed;     /* its checksum was left for a device to complete */
     bool is_in_buffer; /* all of L4, when its checksum was completed */
     bool is_returned;  /* a segment that has come back from the segmenter */
+    bool is_answered;  /* it has become the answer to itself, which is sent in its place */
     struct sfunnel_flow flow;
 
     /* Room to work in; nothing is in it before somebody puts it there. */
@@ -144,6 +154,12 @@ struct packet {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     struct sfunnel_route_key route_key;
+    struct tcp_options options;
+    struct l4_start changed_start;
+    struct sfunnel_reply_key twin_key;
+    struct sfunnel_reply_key removed_key;
+    struct sfunnel_connection connection;
+    struct sfunnel_closing closing;
 };
 
 /* The one that a CPU works on; hooks run with soft interrupts off, so no other comes in between. */

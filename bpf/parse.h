@@ -14,6 +14,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi.h"
+#include "form.h"
 #include "loop.h"
 #include "packet.h"
 
@@ -54,9 +55,6 @@ static __always_inline int write_word(struct __sk_buff *skb, __u32 offset, __u16
 #define TCP_OFFSET_BYTE 12
 
 #define UDP_START sizeof(struct udphdr)
-#define TCP_FLAG_FIN 0x01
-#define TCP_FLAG_SYN 0x02
-#define TCP_FLAG_ACK 0x10
 
 /*
  * A flow is written and compared in words of 64 bits: a CPU that reads one back which it has just
@@ -85,11 +83,17 @@ static __always_inline void set_ipv4_addresses(struct sfunnel_flow *flow, __u32 
     words[FLOW_DESTINATION + 1] = (__u64)destination << 32 | bpf_htonl(0xffff);
 }
 
-static __always_inline void set_ports(struct sfunnel_flow *flow, __u16 sport, __u16 dport,
-                                      __u8 transport, __u8 family) {
+static __always_inline void set_ports_and_form(struct sfunnel_flow *flow, __u16 sport, __u16 dport,
+                                               __u8 transport, __u8 family, __u8 form) {
     flow_word *words = (flow_word *)flow;
 
-    words[FLOW_PORTS] = (__u64)family << 40 | (__u64)transport << 32 | (__u32)dport << 16 | sport;
+    words[FLOW_PORTS] = (__u64)form << 48 | (__u64)family << 40 | (__u64)transport << 32 |
+                        (__u32)dport << 16 | sport;
+}
+
+static __always_inline void set_ports(struct sfunnel_flow *flow, __u16 sport, __u16 dport,
+                                      __u8 transport, __u8 family) {
+    set_ports_and_form(flow, sport, dport, transport, family, SFUNNEL_PLAIN);
 }
 
 /* Reads what the packet's L4 header begins with. */
@@ -117,13 +121,15 @@ static __always_inline int parse_l4(struct __sk_buff *skb, struct packet *packet
 
     if (!read_l4_start(skb, packet))
         return SFUNNEL_MALFORMED;
-    set_ports(&packet->flow, bpf_ntohs(start->source), bpf_ntohs(start->dest), packet->ip.protocol,
-              packet->flow.family);
     if (packet->ip.protocol == IPPROTO_TCP) {
+        set_ports_and_form(&packet->flow, bpf_ntohs(start->source), bpf_ntohs(start->dest),
+                           IPPROTO_TCP, packet->flow.family, form_of(start));
         packet->l4_checksum = start->tcp.checksum;
         packet->tcp_flags = start->tcp.flags;
         return GO_ON;
     }
+    set_ports(&packet->flow, bpf_ntohs(start->source), bpf_ntohs(start->dest), IPPROTO_UDP,
+              packet->flow.family);
     packet->l4_checksum = start->udp.checksum;
     /*
      * Bytes behind the UDP length are in no checksum; nobody sends them on purpose. In a

@@ -22,6 +22,9 @@
 #include "mtu.h"
 #include "encap.h"
 #include "report.h"
+#include "reset.h"
+#include "connections.h"
+#include "translate.h"
 #include "icmp.h"
 #include "funnel.h"
 #include "count.h"
@@ -78,6 +81,7 @@ static __noinline void ask_rules(struct packet *packet, const struct sfunnel_con
     cached->generation = in_force->generation;
     cached->rule_index = 0;
     set_stale(cached);
+    set_no_connection_known(cached);
     if (packet->traits & SFUNNEL_HOOK_REPLIES_ONLY)
         return;
     rules = look_up(&rulesets, list);
@@ -97,26 +101,58 @@ static __noinline void ask_rules(struct packet *packet, const struct sfunnel_con
     cached->carrier_sport = carrier_source_port(rule, &packet->flow);
 }
 
+/* The same of the ports that real connections share with translated ones. */
+static __always_inline __u32 shared_ports_at(const struct sfunnel_control *in_force,
+                                             __u32 direction) {
+    __u32 even_ingress = in_force->shared_ports[0][SFUNNEL_INGRESS];
+    __u32 even_egress = in_force->shared_ports[0][SFUNNEL_EGRESS];
+    __u32 odd_ingress = in_force->shared_ports[1][SFUNNEL_INGRESS];
+    __u32 odd_egress = in_force->shared_ports[1][SFUNNEL_EGRESS];
+    bool is_odd = in_force->generation % SFUNNEL_SLOTS;
+
+    barrier_var(even_ingress);
+    barrier_var(even_egress);
+    barrier_var(odd_ingress);
+    barrier_var(odd_egress);
+    if (direction == SFUNNEL_INGRESS)
+        return is_odd ? odd_ingress : even_ingress;
+    return is_odd ? odd_egress : even_egress;
+}
+
 static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
                                  const struct sfunnel_control *in_force) {
     struct cached_flow *cached = cached_flow_of(packet, &packet->flow, CACHED_PACKET);
+    __u32 replies;
 
     if (!cached)
         return SFUNNEL_FAILED;
     if (cached->generation != in_force->generation)
         ask_rules(packet, in_force, cached);
+    replies = replies_at(in_force, packet->direction);
+    if (cached->rule_index) {
+        packet->rule_index = cached->rule_index;
+        count_rule(cached->counter, packet->frame_length);
+        if (cached->kind == SFUNNEL_DROP)
+            return SFUNNEL_DROPPED;
+    }
+    if (replies & SFUNNEL_REPLY_TRANSLATED && !has_no_connection(packet)) {
+        int outcome = translate(skb, packet, cached, shared_ports_at(in_force, packet->direction));
+
+        if (outcome != GO_ON)
+            return outcome;
+    }
     if (!cached->rule_index)
-        return follow(skb, cached, replies_at(in_force, packet->direction));
-    packet->rule_index = cached->rule_index;
-    count_rule(cached->counter, packet->frame_length);
+        return follow(skb, cached, replies);
 
     switch (cached->kind) {
     case SFUNNEL_FUNNEL_ENCAP:
         return funnel(skb, cached);
     case SFUNNEL_UNFUNNEL_DECAP:
         return unfunnel(skb, cached);
-    case SFUNNEL_DROP:
-        return SFUNNEL_DROPPED;
+    case SFUNNEL_FUNNEL_TRANSLATE:
+        return SFUNNEL_TRANSLATE_INBOUND;
+    case SFUNNEL_UNFUNNEL_TRANSLATE:
+        return SFUNNEL_NOT_CARRIER;
     default:
         return SFUNNEL_ACCEPTED;
     }

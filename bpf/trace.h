@@ -16,7 +16,7 @@
 
 #ifdef SFUNNEL_TRACE
 
-#define LONGEST_OUTCOME 20
+#define LONGEST_OUTCOME 24
 
 /* One row an outcome, so that its name is found without a pointer. */
 static const char outcome_names[SFUNNEL_OUTCOMES][LONGEST_OUTCOME] = {
@@ -42,6 +42,13 @@ static const char outcome_names[SFUNNEL_OUTCOMES][LONGEST_OUTCOME] = {
     [SFUNNEL_ERROR_UNFUNNELED] = "error_unfunneled",
     [SFUNNEL_ERROR_FUNNELED] = "error_funneled",
     [SFUNNEL_QUOTE_TOO_SHORT] = "quote_too_short",
+    [SFUNNEL_DIRECT_REMAPPED] = "direct_remapped",
+    [SFUNNEL_TRANSLATE_INBOUND] = "translate_inbound",
+    [SFUNNEL_TRANSLATE_SIGNED] = "translate_signed",
+    [SFUNNEL_TRANSLATE_UNCONFIRMED] = "translate_unconfirmed",
+    [SFUNNEL_TRANSLATE_CHALLENGED] = "translate_challenged",
+    [SFUNNEL_TRANSLATE_NOT_ALLOWED] = "translate_not_allowed",
+    [SFUNNEL_TRANSLATE_LOST] = "translate_lost",
     [SFUNNEL_FAILED] = "failed",
 };
 

@@ -1,5 +1,15 @@
 // Made by scripts/generate-abi.mjs from the BTF of bpf/sfunnel.bpf.c. Do not edit.
 
+export const ConnectionKind = {
+  DIRECT: 1,
+  FUNNEL: 2,
+  UNFUNNEL: 3,
+  IS_REPLY: 4,
+  DIRECT_REPLY: 5,
+  FUNNELED_REPLY: 6,
+  UNFUNNELED_REPLY: 7,
+} as const;
+
 export const Direction = {
   INGRESS: 0,
   EGRESS: 1,
@@ -18,7 +28,18 @@ export const FlowEvent = {
   FLOW_NOT_ADDED: 3,
   FLOW_DIRECT: 4,
   FLOW_MSS_CLAMPED: 5,
-  FLOW_EVENTS: 6,
+  CONNECTION_ADDED: 6,
+  CONNECTION_NOT_ADDED: 7,
+  CONNECTION_REMAPPED: 8,
+  CONNECTION_REMOVED: 9,
+  CONNECTION_FAST_OPEN_REMOVED: 10,
+  FLOW_EVENTS: 11,
+} as const;
+
+export const Form = {
+  PLAIN: 0,
+  CARRIER: 1,
+  MARKED: 2,
 } as const;
 
 export const HookTrait = {
@@ -37,6 +58,7 @@ export const Limit = {
   SLOTS: 2,
   GRACE_PLACE: 4,
   DEFAULT_FLOWS: 65536,
+  DEFAULT_CONNECTIONS: 32768,
   LARGEST_PACKET: 16000,
   TEXT_CHUNK: 4096,
 } as const;
@@ -64,14 +86,22 @@ export const Outcome = {
   ERROR_UNFUNNELED: 19,
   ERROR_FUNNELED: 20,
   QUOTE_TOO_SHORT: 21,
-  FAILED: 22,
-  OUTCOMES: 23,
+  DIRECT_REMAPPED: 22,
+  TRANSLATE_INBOUND: 23,
+  TRANSLATE_SIGNED: 24,
+  TRANSLATE_UNCONFIRMED: 25,
+  TRANSLATE_CHALLENGED: 26,
+  TRANSLATE_NOT_ALLOWED: 27,
+  TRANSLATE_LOST: 28,
+  FAILED: 29,
+  OUTCOMES: 30,
 } as const;
 
 export const ReplyKind = {
   REPLY_TO_FUNNEL: 1,
   REPLY_IN_TCP: 2,
   REPLY_IN_UDP: 4,
+  REPLY_TRANSLATED: 8,
 } as const;
 
 export const RuleKind = {
@@ -80,6 +110,8 @@ export const RuleKind = {
   UNFUNNEL_DECAP: 2,
   ACCEPT: 3,
   DROP: 4,
+  FUNNEL_TRANSLATE: 5,
+  UNFUNNEL_TRANSLATE: 6,
 } as const;
 
 export const Segmenter = {
@@ -129,12 +161,35 @@ export const layout = {
       direction: { offset: 12, size: 4 },
     },
   },
+  closing: {
+    size: 56,
+    fields: {
+      since: { offset: 0, size: 8 },
+      key: { offset: 8, size: 44 },
+      zero: { offset: 52, size: 4 },
+    },
+  },
+  connection: {
+    size: 24,
+    fields: {
+      lastSeen: { offset: 0, size: 8 },
+      sport: { offset: 8, size: 2 },
+      dport: { offset: 10, size: 2 },
+      kind: { offset: 12, size: 1 },
+      isEstablished: { offset: 13, size: 1 },
+      hasFin: { offset: 14, size: 1 },
+      hasReplyFin: { offset: 15, size: 1 },
+      reset: { offset: 16, size: 1 },
+      zero: { offset: 17, size: 7 },
+    },
+  },
   control: {
-    size: 16,
+    size: 32,
     fields: {
       generation: { offset: 0, size: 4 },
       replies: { offset: 4, size: 8 },
       hasSpecialHooks: { offset: 12, size: 4 },
+      sharedPorts: { offset: 16, size: 16 },
     },
   },
   counter: {
@@ -153,7 +208,8 @@ export const layout = {
       dport: { offset: 34, size: 2 },
       transport: { offset: 36, size: 1 },
       family: { offset: 37, size: 1 },
-      zero: { offset: 38, size: 2 },
+      form: { offset: 38, size: 1 },
+      zero: { offset: 39, size: 1 },
     },
   },
   hook: {
@@ -224,7 +280,8 @@ export const layout = {
       carrierDport: { offset: 140, size: 2 },
       carrierSportFirst: { offset: 142, size: 2 },
       carrierSportLast: { offset: 144, size: 2 },
-      zero: { offset: 146, size: 6 },
+      passesOver: { offset: 146, size: 1 },
+      zero: { offset: 147, size: 5 },
     },
   },
   setKey: {

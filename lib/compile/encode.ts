@@ -10,7 +10,7 @@ import type {
   Rule,
   Transport,
 } from "../rules/types.ts";
-import { Family, layout, ReplyKind, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Family, Form, layout, ReplyKind, RuleKind, SourcePort } from "./abi.gen.ts";
 import { Record } from "./record.ts";
 import { portPrefixes, type SetWriter } from "./sets.ts";
 
@@ -85,7 +85,7 @@ function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
   }
 }
 
-/** `translate` and `every` never get here: assertSupported refuses them. */
+/** `every` never gets here: assertSupported refuses it. */
 function encodeAction(record: Record, action: Action, sets: SetWriter) {
   const { fields } = layout.rule;
   let allow: readonly PortRange[] | undefined;
@@ -97,14 +97,25 @@ function encodeAction(record: Record, action: Action, sets: SetWriter) {
       record.set(fields.kind, RuleKind.DROP);
       break;
     case "funnel":
-      record.set(fields.kind, RuleKind.FUNNEL_ENCAP);
       record.set(fields.otherTransport, IP_PROTOCOL[action.over]);
       record.set(fields.carrierDport, action.dport);
-      if (action.mode === "encap") encodeSourcePort(record, action.sport);
+      if (action.mode === "encap") {
+        record.set(fields.kind, RuleKind.FUNNEL_ENCAP);
+        encodeSourcePort(record, action.sport);
+      } else {
+        record.set(fields.kind, RuleKind.FUNNEL_TRANSLATE);
+        record.set(fields.passesOver, Form.CARRIER);
+      }
       break;
     case "unfunnel":
-      record.set(fields.kind, RuleKind.UNFUNNEL_DECAP);
       record.set(fields.otherTransport, IP_PROTOCOL[action.inner]);
+      if (action.mode === "decap") {
+        record.set(fields.kind, RuleKind.UNFUNNEL_DECAP);
+        record.set(fields.passesOver, Form.MARKED);
+      } else {
+        record.set(fields.kind, RuleKind.UNFUNNEL_TRANSLATE);
+        record.set(fields.passesOver, Form.CARRIER);
+      }
       allow = action.allow;
   }
   const ports = allow ? { negate: false, ranges: allow } : ANY_PORT;
@@ -133,12 +144,30 @@ function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter
 export function replyKinds(rules: readonly Rule[]): number {
   let kinds = 0;
   for (const { action } of rules) {
+    if ("mode" in action && action.mode === "translate") continue;
     if (action.kind === "unfunnel") kinds |= ReplyKind.REPLY_TO_FUNNEL;
     else if (action.kind === "funnel") {
       kinds |= action.over === "tcp" ? ReplyKind.REPLY_IN_TCP : ReplyKind.REPLY_IN_UDP;
     }
   }
   return kinds;
+}
+
+/** Whether a rule translates ports: then either hook looks connections up. */
+export function translates(rules: readonly Rule[]): boolean {
+  return rules.some(({ action }) => "mode" in action && action.mode === "translate");
+}
+
+/**
+ * The ports to which real connections could collide with translated ones: service ports of what is
+ * funneled, and ports that are put back.
+ */
+export function sharedPorts(rules: readonly Rule[]): PortRange[] {
+  return rules.flatMap(({ action }) => {
+    if (!("mode" in action) || action.mode !== "translate") return [];
+    if (action.kind === "unfunnel") return action.allow;
+    return [{ first: action.dport, last: action.dport }];
+  });
 }
 
 /** `counters[i]` is the counter of rule `i`; new sets go to `sets`. */

@@ -8,7 +8,7 @@ export class NotSupportedError extends SfunnelError {
   readonly direction: Direction;
   /** Index of the rule in that list, from 0. */
   readonly rule: number;
-  /** The feature, e.g. "translate mode". */
+  /** The feature, e.g. "sport ... every". */
   readonly feature: string;
 
   constructor(direction: Direction, rule: number, feature: string, hint: string) {
@@ -25,9 +25,6 @@ export class NotSupportedError extends SfunnelError {
 
 function missingFeature(rule: Rule): { feature: string; hint: string } | undefined {
   const { action } = rule;
-  if ("mode" in action && action.mode === "translate") {
-    return { feature: "translate mode", hint: "use encap: funnel tcp dport N sport N" };
-  }
   if (action.kind === "funnel" && action.mode === "encap" && action.sport.kind === "range") {
     if (action.sport.every !== undefined) {
       return { feature: "sport ... every", hint: "leave out `every`" };

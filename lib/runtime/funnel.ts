@@ -23,7 +23,7 @@ import { type LoadedProgram, loadProgram } from "./program.ts";
 import { registeredBy } from "./registry.ts";
 import { RouteMtus } from "./route-mtus.ts";
 import { segmenterStats, withSegmenter } from "./segmenter.ts";
-import { readFlowStats, readStats, readStrays, type Stats } from "./stats.ts";
+import { readConnectionStats, readFlowStats, readStats, readStrays, type Stats } from "./stats.ts";
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
 
@@ -57,14 +57,19 @@ export class Funnel implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  /** Capacity of the table of flows. */
+  /** Capacities of the tables of flows and connections. */
   readonly #flows: number;
+  readonly #connections: number;
 
   /** Whether the program has to be told the MTUs of interfaces. */
   readonly #tellsMtu: boolean;
 
-  private constructor({ object, asksMtu }: LoadedProgram, flows: number) {
+  private constructor(
+    { object, asksMtu }: LoadedProgram,
+    { flows, connections }: Required<LoadOptions>,
+  ) {
     this.#flows = flows;
+    this.#connections = connections;
     this.#tellsMtu = !asksMtu;
     this.#object = object;
     this.#tables = new RuleTables(object, binding().possibleCpus);
@@ -84,7 +89,7 @@ export class Funnel implements AsyncDisposable {
     const resolved = resolveLoadOptions(options);
     const program = await loadProgram(resolved);
     const { object } = program;
-    const funnel = new Funnel(program, resolved.flows);
+    const funnel = new Funnel(program, resolved);
     try {
       await funnel.#tables.replace(lists, "load");
     } catch (error) {
@@ -163,14 +168,15 @@ export class Funnel implements AsyncDisposable {
   /** Packets and bytes per rule and per outcome, in both directions. */
   async stats(): Promise<Stats> {
     return this.#inTurn("stats", async () => {
-      const [ingress, egress, flows, segmenter, strays] = await Promise.all([
+      const [ingress, egress, flows, connections, segmenter, strays] = await Promise.all([
         readStats(this.#object, this.#tables, "ingress"),
         readStats(this.#object, this.#tables, "egress"),
         readFlowStats(this.#object, this.#flows),
+        readConnectionStats(this.#object, this.#connections),
         segmenterStats(this.#object),
         readStrays(this.#object),
       ]);
-      return { ingress, egress, flows, segmenter: { ...segmenter, strays } };
+      return { ingress, egress, flows, connections, segmenter: { ...segmenter, strays } };
     });
   }
 

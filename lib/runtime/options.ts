@@ -60,6 +60,12 @@ export interface LoadOptions {
    */
   readonly flows?: number;
   /**
+   * How many TCP connections are remembered whose ports are translated, and real ones to the same
+   * service port; 32,768 by default. A full table forgets the one that was silent longest, which
+   * then ends in a reset. One takes about 340 bytes of kernel memory.
+   */
+  readonly connections?: number;
+  /**
    * Writes a line or two for each packet into the kernel's trace buffer, to be read in tracefs
    * (`trace_pipe`); false by default. For looking at single packets: it is slow, and takes
    * CAP_PERFMON.
@@ -70,22 +76,24 @@ export interface LoadOptions {
 const FEWEST_FLOWS = 128;
 const MOST_FLOWS = 2 ** 24;
 
+/** A size of one of the tables. */
+function tableSize(option: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  const isSize = typeof value === "number" && Number.isInteger(value);
+  if (isSize && value >= FEWEST_FLOWS && value <= MOST_FLOWS) return value;
+  throw new OptionError(
+    option,
+    `load: option "${option}" must be a whole number from ${FEWEST_FLOWS} to ${MOST_FLOWS}, found ${quoteValue(value)}`,
+    { operation: "load" },
+  );
+}
+
 /** Throws {@link OptionError} for whatever is misspelt or out of range. */
 export function resolveLoadOptions(options: unknown): Required<LoadOptions> {
-  checkOptionNames("load", options, ["flows", "trace"]);
-  const { flows = Limit.DEFAULT_FLOWS, trace = false } = options;
-  if (
-    typeof flows !== "number" ||
-    !Number.isInteger(flows) ||
-    flows < FEWEST_FLOWS ||
-    flows > MOST_FLOWS
-  ) {
-    throw new OptionError(
-      "flows",
-      `load: option "flows" must be a whole number from ${FEWEST_FLOWS} to ${MOST_FLOWS}, found ${quoteValue(flows)}`,
-      { operation: "load" },
-    );
-  }
+  checkOptionNames("load", options, ["flows", "connections", "trace"]);
+  const { trace = false } = options;
+  const flows = tableSize("flows", options.flows, Limit.DEFAULT_FLOWS);
+  const connections = tableSize("connections", options.connections, Limit.DEFAULT_CONNECTIONS);
   if (typeof trace !== "boolean") {
     throw new OptionError(
       "trace",
@@ -93,7 +101,7 @@ export function resolveLoadOptions(options: unknown): Required<LoadOptions> {
       { operation: "load" },
     );
   }
-  return { flows, trace };
+  return { flows, connections, trace };
 }
 
 function oneOf<const Choice extends string>(

@@ -39,11 +39,16 @@ export interface LoadedProgram {
  * Loads the program as the options say. Only where the kernel refuses it, and then for want of a
  * helper, the larger one that does without is tried.
  */
-export async function loadProgram({ flows, trace }: Required<LoadOptions>): Promise<LoadedProgram> {
+export async function loadProgram({
+  flows,
+  connections,
+  trace,
+}: Required<LoadOptions>): Promise<LoadedProgram> {
   if (trace) assertMayTrace();
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
-  const limits = { replies: flows };
+  // Each connection has an entry for either direction.
+  const limits = { replies: flows, connections: 2 * connections, closings: connections };
   let object = await native.load(await readProgram(name), limits);
   let asksMtu = true;
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {

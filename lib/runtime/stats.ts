@@ -47,8 +47,32 @@ export interface FlowStats {
   readonly mssClamped: number;
 }
 
+/**
+ * The table of TCP connections whose ports are translated, and of real ones to the same ports, both
+ * directions together.
+ */
+export interface ConnectionStats {
+  /** How many connections it holds at the most (option `connections` of `Funnel.load`). */
+  readonly capacity: number;
+  /** How many it holds now; one that is over stays for a minute. */
+  readonly entries: number;
+  /** How many were ever added. */
+  readonly added: number;
+  /** How many left it because they were over, were silent for too long, or began anew. */
+  readonly removed: number;
+  /** How many made room for others; what still comes of them is answered by a reset. */
+  readonly evicted: number;
+  /** Collisions: how many got another source port, because one of the same ports had theirs. */
+  readonly remapped: number;
+  /** Connections that the kernel had no room for. */
+  readonly notAdded: number;
+  /** SYNs that lost their TCP fast open option or their payload. */
+  readonly fastOpenRemoved: number;
+}
+
 export type Stats = { readonly [direction in Direction]: DirectionStats } & {
   readonly flows: FlowStats;
+  readonly connections: ConnectionStats;
   /** The segmenters of all namespaces that it is attached in, or was. */
   readonly segmenter: SegmenterStats;
 };
@@ -130,6 +154,33 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
     notAdded: of(FlowEvent.FLOW_NOT_ADDED),
     direct,
     mssClamped: of(FlowEvent.FLOW_MSS_CLAMPED),
+  };
+}
+
+export async function readConnectionStats(
+  object: NativeObject,
+  capacity: number,
+): Promise<ConnectionStats> {
+  const [events, entries] = await Promise.all([
+    readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
+    object.entries("connections"),
+  ]);
+  if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
+  const of = (event: number) => events[event]?.packets ?? 0;
+  const added = of(FlowEvent.CONNECTION_ADDED);
+  const removed = of(FlowEvent.CONNECTION_REMOVED);
+  // One of the two entries may have made room for another connection; the other brings it back.
+  const held = Math.ceil(entries / 2);
+  return {
+    capacity,
+    entries: held,
+    added,
+    removed,
+    // Connections added while we counted must not make it negative.
+    evicted: Math.max(0, added - removed - held),
+    remapped: of(FlowEvent.CONNECTION_REMAPPED),
+    notAdded: of(FlowEvent.CONNECTION_NOT_ADDED),
+    fastOpenRemoved: of(FlowEvent.CONNECTION_FAST_OPEN_REMOVED),
   };
 }
 

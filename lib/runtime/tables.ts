@@ -2,11 +2,17 @@
  * The rules in the kernel: which slot is in force, which counters and sets belong to whom.
  * Every packet sees the old rules or the new ones, never a mixture.
  */
-import { Direction as DirectionIndex, Limit, layout } from "../compile/abi.gen.ts";
-import { encodeRules, type RuleList, replyKinds } from "../compile/encode.ts";
+import { Direction as DirectionIndex, Limit, layout, ReplyKind } from "../compile/abi.gen.ts";
+import {
+  encodeRules,
+  type RuleList,
+  replyKinds,
+  sharedPorts,
+  translates,
+} from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { Record } from "../compile/record.ts";
-import { SetWriter } from "../compile/sets.ts";
+import { portPrefixes, SetWriter } from "../compile/sets.ts";
 import { isFailure, type NativeFailure, type NativeObject } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import { formatRule } from "../rules/format.ts";
@@ -100,6 +106,19 @@ class Counters {
   }
 }
 
+/** What replies may be at each hook under these lists, and what they may still be from before. */
+function repliesOf(
+  { ingress, egress }: Lists,
+  before: readonly [ingress: number, egress: number],
+): readonly [ingress: number, egress: number] {
+  const translated = translates(ingress) || translates(egress) ? ReplyKind.REPLY_TRANSLATED : 0;
+  // A rule at one hook makes replies come by at the other.
+  return [
+    before[0] | replyKinds(egress) | translated,
+    before[1] | replyKinds(ingress) | translated,
+  ];
+}
+
 /** Throws the error of a failed native call. */
 export function check(result: NativeFailure | undefined, operation: string): void {
   if (isFailure(result)) throw errorOf(result, operation, NEEDS.load ?? []);
@@ -122,6 +141,8 @@ export class RuleTables {
   readonly #traits = new Map<number, number>();
   /** Bits of ReplyKind by direction; once set, a bit stays, because flows outlive their rule. */
   #replies: readonly [ingress: number, egress: number] = [0, 0];
+  /** As in bpf/abi.h, by slot and direction in one row. */
+  readonly #sharedPorts = new Array<number>(Limit.SLOTS * DirectionIndex.DIRECTIONS).fill(0);
   #nextSet = 1;
   #setKeys: Uint8Array = new Uint8Array(0);
   #lists: Lists = { ingress: [], egress: [] };
@@ -155,10 +176,14 @@ export class RuleTables {
       ingress: encodeRules(lists.ingress, counters.numbers.ingress, sets),
       egress: encodeRules(lists.egress, counters.numbers.egress, sets),
     };
+    for (const direction of directions) {
+      const members = sharedPorts(lists[direction]).flatMap(portPrefixes);
+      // No packet looks at it before the new lists are in force.
+      this.#sharedPorts[this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction)] =
+        members.length === 0 ? 0 : sets.add(members);
+    }
     const setKeys = sets.keys();
-    const [ingress, egress] = this.#replies;
-    // A rule at one hook makes replies come by at the other.
-    this.#replies = [ingress | replyKinds(lists.egress), egress | replyKinds(lists.ingress)];
+    this.#replies = repliesOf(lists, this.#replies);
     try {
       assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
       await this.#prepare(encoded, setKeys, sets.count, counters.fresh, operation);
@@ -240,8 +265,12 @@ export class RuleTables {
     check(await this.#object.publish("sfunnel_text", this.#idleSlot, bytes, count), operation);
   }
 
-  /** One store puts both new lists in force. */
+  /**
+   * One store puts both new lists in force. What belongs to them is written before, as the kernel does
+   * not promise to write a struct in one piece.
+   */
   async #flip(operation: string): Promise<void> {
+    await this.#writeControl(this.#generation, operation);
     await this.#writeControl(this.#generation + 1, operation);
   }
 
@@ -254,11 +283,12 @@ export class RuleTables {
     const next =
       generation > LAST_GENERATION ? Limit.SLOTS + (generation % Limit.SLOTS) : generation;
     const control = new Uint8Array(layout.control.size);
-    const { generation: inForce, replies, hasSpecialHooks } = layout.control.fields;
+    const { generation: inForce, replies, hasSpecialHooks, sharedPorts } = layout.control.fields;
     const record = new Record(control, 0);
     record.set(inForce, next);
     record.setWords(replies, this.#replies);
     record.set(hasSpecialHooks, Number(this.#traits.size > 0));
+    record.setWords(sharedPorts, this.#sharedPorts);
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
     this.#generation = next;
   }

@@ -29,6 +29,13 @@ const SHORTEST_FRAME = 14;
 const LONGEST_FRAME = "some 3700 bytes (a memory page less what the kernel keeps for itself)";
 const TC_ACT_SHOT = 2;
 
+/** Of packets that are dropped, with an answer sent in their place where there is one. */
+const ANSWERED: ReadonlySet<OutcomeName | undefined> = new Set<OutcomeName>([
+  "too_big_reported",
+  "translate_not_allowed",
+  "translate_lost",
+]);
+
 /** IP headers that BPF_PROG_TEST_RUN wants whole, by ethertype; older kernels take less. */
 const IP_HEADERS: { readonly [ethertype: number]: { name: string; length: number } } = {
   2048: { name: "IPv4", length: 20 },
@@ -87,8 +94,7 @@ export async function testRun(
   const outcome = outcomeNames[result.cb[TraceSlot.TRACE_OUTCOME_SLOT] ?? 0];
   const rule = result.cb[TraceSlot.TRACE_RULE_SLOT] ?? 0;
   return {
-    // What is answered is dropped; the answer is sent in its place.
-    verdict: result.verdict === TC_ACT_SHOT || outcome === "too_big_reported" ? "drop" : "pass",
+    verdict: result.verdict === TC_ACT_SHOT || ANSWERED.has(outcome) ? "drop" : "pass",
     frame: result.frame,
     outcome: outcome ?? "failed",
     rule: rule === 0 ? undefined : rule - 1,

@@ -37,7 +37,7 @@ describe("sfunnel check", () => {
   });
 
   it("shows all errors and warnings with their places, and fails", () => {
-    const input = `${doubtful}; ${bad}\n  tcp actions funnel translate tcp dport 80\n`;
+    const input = `${doubtful}; ${bad}\n  udp actions funnel tcp dport 179 sport 540-549 every 30s\n`;
     const { code, stdout, stderr } = sfunnel({ args: ["check", "-"], input });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout.split("\n")).toEqual([
@@ -49,8 +49,8 @@ describe("sfunnel check", () => {
       expect.stringMatching(/^stdin: line 1, column 46: error: .+ found "99999" \[bad-port\]$/),
       `  ${doubtful}; ${bad}`,
       `  ${" ".repeat(45)}^`,
-      "stdin: line 2, column 3: error: translate mode is not supported yet (use encap: funnel tcp dport N sport N) [not-supported]",
-      "    tcp actions funnel translate tcp dport 80",
+      "stdin: line 2, column 3: error: sport ... every is not supported yet (leave out `every`) [not-supported]",
+      "    udp actions funnel tcp dport 179 sport 540-549 every 30s",
       "    ^",
       "stdin: 3 rules, 2 errors, 1 warning",
       "",

@@ -52,7 +52,7 @@ describe("rules", () => {
     "udp dport 2055 actions funnel tcp dport 179 sport 540",
     "tcp port 80 actions accept  # warns: port-matches-either",
     "tcp dport 0 actions drop  # refused: bad-port",
-    "tcp actions funnel translate tcp dport 80  # not supported yet",
+    "udp actions funnel tcp dport 179 sport 540-549 every 30s  # not supported yet",
   ];
 
   it("pass when everything that is to be said is said", async () => {
@@ -64,7 +64,7 @@ describe("rules", () => {
     ["a warning", "tcp port 80 actions drop", 'untold: "warns: port-matches-either"'],
     [
       "a rule that load refuses",
-      "tcp actions funnel translate tcp dport 80",
+      "udp actions funnel tcp dport 179 sport 540-549 every 30s",
       'untold: "not supported yet"',
     ],
     ["a warning that is not there", "tcp actions drop # warns: host-bits", 'untrue: "warns: host-'],

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The table of connections whose ports are translated, and of real ones that could be taken for
+ * them. A connection has two entries, for its packets and for its replies, each under what the
+ * packet shows when it comes to its hook, and saying with which ports it goes on. What answers the
+ * rewritten packet is rewritten back, so either entry follows from the other: one that made room
+ * for others is put back as long as the other is there.
+ *
+ * A packet finds its connection under packet->reply_key; the key of the other entry, its twin, is
+ * made in packet->twin_key.
+ */
+#ifndef SFUNNEL_CONNECTIONS_H
+#define SFUNNEL_CONNECTIONS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "cache.h"
+#include "count.h"
+#include "flows.h"
+#include "hash.h"
+#include "maps.h"
+#include "packet.h"
+#include "parse.h"
+
+#define SECONDS 1000000000ULL
+
+/* Silence after which an entry is none any more, and its ports are free. */
+#define OVER_SECONDS 60            /* TIME_WAIT of Linux: late segments have come by then */
+#define BEGINNING_SECONDS 120      /* more than lies between two SYNs that are sent again */
+#define ESTABLISHED_SECONDS 432000 /* what nf_conntrack gives it */
+
+/* Of those that are over, how many are looked at when one begins: more end than begin never. */
+#define REMOVED_AT_ONCE 2
+
+/* Ports that are tried for a connection whose own is taken. */
+#define CONNECTION_PORT_CANDIDATES 8
+
+static __always_inline bool is_reply_kind(__u8 kind) {
+    return kind & SFUNNEL_IS_REPLY;
+}
+
+static __always_inline bool is_direct(__u8 kind) {
+    return kind == SFUNNEL_DIRECT || kind == SFUNNEL_DIRECT_REPLY;
+}
+
+/* Do packets of this kind leave with the service port, or come with it? */
+static __always_inline bool is_to_service_port(__u8 kind) {
+    return kind == SFUNNEL_FUNNEL || kind == SFUNNEL_UNFUNNELED_REPLY;
+}
+
+static __always_inline bool is_over_for_good(const struct sfunnel_connection *connection) {
+    return (connection->has_fin && connection->has_reply_fin) || connection->reset;
+}
+
+static __always_inline bool is_expired(const struct sfunnel_connection *connection, __u64 now) {
+    __s64 silence = now - connection->last_seen;
+
+    if (is_over_for_good(connection))
+        return silence > (__s64)(OVER_SECONDS * SECONDS);
+    if (!connection->is_established)
+        return silence > (__s64)(BEGINNING_SECONDS * SECONDS);
+    return silence > (__s64)(ESTABLISHED_SECONDS * SECONDS);
+}
+
+/* Of the entry under `key`, which leaves with these ports. */
+static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
+                                         const struct sfunnel_reply_key *key, __u16 sport,
+                                         __u16 dport) {
+    __builtin_memcpy(twin->saddr, key->daddr, sizeof(twin->saddr));
+    __builtin_memcpy(twin->daddr, key->saddr, sizeof(twin->daddr));
+    twin->sport = dport;
+    twin->dport = sport;
+    twin->transport = key->transport;
+    twin->to_unfunnel = 0;
+    twin->direction = opposite(key->direction);
+    twin->family = key->family;
+    twin->ifindex = key->ifindex;
+}
+
+/* Takes both entries out of the table. */
+static __noinline void remove_connection(struct packet *packet, const struct sfunnel_reply_key *key,
+                                         __u16 sport, __u16 dport) {
+    struct sfunnel_reply_key *twin = &packet->removed_key;
+
+    set_twin_key(twin, key, sport, dport);
+    bpf_map_delete_elem(&connections, twin);
+    if (bpf_map_delete_elem(&connections, key))
+        return;
+    __sync_fetch_and_add(&connections_removed, 1);
+    count_event(SFUNNEL_CONNECTION_REMOVED);
+}
+
+/* Puts an entry, made in packet->connection, into the table. */
+static __always_inline int add_entry(struct packet *packet, const struct sfunnel_reply_key *key) {
+    return bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
+}
+
+/* The entry of the other direction as this one has it. */
+static __always_inline void make_twin(struct packet *packet,
+                                      const struct sfunnel_connection *connection) {
+    struct sfunnel_connection *twin = &packet->connection;
+
+    *twin = *connection;
+    twin->kind ^= SFUNNEL_IS_REPLY;
+    twin->sport = packet->reply_key.dport;
+    twin->dport = packet->reply_key.sport;
+}
+
+/* Connections that have been over for long enough leave the table. */
+static __noinline void remove_those_over(struct packet *packet) {
+    struct sfunnel_closing *closing = &packet->closing;
+    __u64 now = coarse_clock();
+
+#pragma unroll
+    for (int round = 0; round < REMOVED_AT_ONCE; round++) {
+        struct sfunnel_connection *connection;
+
+        if (bpf_map_peek_elem(&closings, closing) ||
+            (__s64)(now - closing->since) <= (__s64)(OVER_SECONDS * SECONDS) ||
+            bpf_map_pop_elem(&closings, closing))
+            return;
+        connection = bpf_map_lookup_elem(&connections, &closing->key);
+        if (!connection || !is_over_for_good(connection))
+            continue;
+        if (is_expired(connection, now)) {
+            remove_connection(packet, &closing->key, connection->sport, connection->dport);
+            continue;
+        }
+        /* Late segments have come by, or another CPU has taken the one that was due. */
+        closing->since = connection->last_seen;
+        bpf_map_push_elem(&closings, closing, BPF_EXIST);
+    }
+}
+
+static __noinline void remember_end(struct packet *packet) {
+    struct sfunnel_closing *closing = &packet->closing;
+
+    closing->since = coarse_clock();
+    closing->key = packet->reply_key;
+    closing->zero = 0;
+    bpf_map_push_elem(&closings, closing, BPF_EXIST);
+}
+
+/* The connection of the packet; its twin is there as well afterwards, and both have been seen. */
+static __noinline struct sfunnel_connection *find_connection(struct packet *packet) {
+    struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
+    struct sfunnel_connection *known = bpf_map_lookup_elem(&connections, key), *twin;
+    __u64 now = coarse_clock();
+
+    if (!known)
+        return NULL;
+    if (is_expired(known, now)) {
+        remove_connection(packet, key, known->sport, known->dport);
+        return NULL;
+    }
+    set_twin_key(&packet->twin_key, key, known->sport, known->dport);
+    known->last_seen = now;
+    twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+    if (twin) {
+        twin->last_seen = now;
+        return known;
+    }
+    make_twin(packet, known);
+    add_entry(packet, &packet->twin_key);
+    return known;
+}
+
+/* What both entries are told. `known` is the one of the packet, and packet->twin_key the other's.
+ */
+static __noinline void set_state(struct packet *packet, struct sfunnel_connection *known,
+                                 __u32 is_established, __u32 fins, __u32 reset) {
+    struct sfunnel_connection *twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+
+    known->is_established = is_established;
+    known->has_fin = fins & 1;
+    known->has_reply_fin = fins >> 1;
+    known->reset = reset;
+    if (!twin)
+        return;
+    twin->is_established = is_established;
+    twin->has_fin = fins & 1;
+    twin->has_reply_fin = fins >> 1;
+    twin->reset = reset;
+}
+
+/* A SYN comes for a connection that was over: it begins anew. */
+static __always_inline void begin_again(struct packet *packet, struct sfunnel_connection *known) {
+    if (is_over_for_good(known))
+        set_state(packet, known, false, 0, SFUNNEL_NOT_RESET);
+}
+
+/* Has somebody the place of packet->twin_key, with this port? */
+static __noinline bool is_taken(struct packet *packet, __u32 port) {
+    struct sfunnel_reply_key *key = &packet->twin_key;
+    struct sfunnel_connection *known;
+
+    key->dport = port;
+    known = bpf_map_lookup_elem(&connections, key);
+    if (!known)
+        return false;
+    if (!is_expired(known, coarse_clock()))
+        return true;
+    remove_connection(packet, key, known->sport, known->dport);
+    return false;
+}
+
+/*
+ * The source port that tells the connection from others, its own if it can be; negative if there is
+ * none. Others are looked for in an order that every connection has for itself, and its SYN when it
+ * is sent again too.
+ */
+static __noinline int free_port(struct packet *packet) {
+    __u32 hash;
+
+    if (!is_taken(packet, packet->flow.sport))
+        return packet->flow.sport;
+    hash = flow_hash_word(flow_hash(&packet->flow), bpf_ntohl(packet->start.tcp.seq));
+#pragma unroll
+    for (__u32 attempt = 0; attempt < CONNECTION_PORT_CANDIDATES; attempt++) {
+        __u64 spread = flow_hash_word(hash, attempt);
+        __u16 candidate = LOWEST_CANDIDATE + (spread * (65536 - LOWEST_CANDIDATE) >> 32);
+
+        if (!is_taken(packet, candidate))
+            return candidate;
+    }
+    return -1;
+}
+
+/* Both entries of a connection that leaves with these ports. */
+static __noinline int add_connection(struct packet *packet, __u32 kind, __u32 sport, __u32 dport,
+                                     __u32 is_established) {
+    struct sfunnel_connection *connection = &packet->connection;
+
+    remove_those_over(packet);
+    set_twin_key(&packet->twin_key, &packet->reply_key, sport, dport);
+    __builtin_memset(connection, 0, sizeof(*connection));
+    connection->last_seen = coarse_clock();
+    connection->sport = sport;
+    connection->dport = dport;
+    connection->kind = kind;
+    connection->is_established = is_established;
+    if (add_entry(packet, &packet->reply_key)) {
+        count_event(SFUNNEL_CONNECTION_NOT_ADDED);
+        return -1;
+    }
+    make_twin(packet, connection);
+    if (add_entry(packet, &packet->twin_key)) {
+        bpf_map_delete_elem(&connections, &packet->reply_key);
+        count_event(SFUNNEL_CONNECTION_NOT_ADDED);
+        return -1;
+    }
+    __sync_fetch_and_add(&connections_added, 1);
+    count_event(SFUNNEL_CONNECTION_ADDED);
+    return 0;
+}
+
+/* What a connection begins with. */
+enum beginning {
+    BEGINNING_NO_PORT = -1,
+    BEGINNING_NO_ROOM = -2,
+};
+
+/* A connection to `dport`, of which nothing is known: gives its source port, or why it has none. */
+static __noinline int begin_new(struct packet *packet, __u32 kind, __u32 dport) {
+    int port;
+
+    set_twin_key(&packet->twin_key, &packet->reply_key, packet->flow.sport, dport);
+    port = free_port(packet);
+    if (port < 0)
+        return BEGINNING_NO_PORT;
+    if (add_connection(packet, kind, port, dport, false))
+        return BEGINNING_NO_ROOM;
+    if (port != packet->flow.sport)
+        count_event(SFUNNEL_CONNECTION_REMAPPED);
+    return port;
+}
+
+/* A real connection that goes on as it is, if no other one has its place. */
+static __noinline void adopt(struct packet *packet, __u32 is_established) {
+    set_twin_key(&packet->twin_key, &packet->reply_key, packet->flow.sport, packet->flow.dport);
+    if (!is_taken(packet, packet->flow.sport))
+        add_connection(packet, SFUNNEL_DIRECT, packet->flow.sport, packet->flow.dport,
+                       is_established);
+}
+
+/* A packet of the connection, and not a SYN that begins it, comes by. */
+static __noinline void note_state(struct packet *packet, struct sfunnel_connection *known) {
+    bool is_reply = is_reply_kind(known->kind);
+    __u8 flags = packet->tcp_flags, reset = is_reply ? SFUNNEL_RESET_BY_REPLY : SFUNNEL_RESET;
+    __u32 is_established = known->is_established, said = known->reset;
+    __u32 fins = !!known->has_fin | !!known->has_reply_fin << 1, before = fins;
+
+    if (flags & TCP_FLAG_RST) {
+        /* One that was only begun is over at once; nobody has sent anything that may be late. */
+        if (!is_established) {
+            remove_connection(packet, &packet->reply_key, known->sport, known->dport);
+            return;
+        }
+        said = reset;
+    } else {
+        /* Whoever has said it and goes on did not mean it, or it was not he (RFC 5961). */
+        if (said == reset)
+            said = SFUNNEL_NOT_RESET;
+        if (flags & TCP_FLAG_FIN)
+            fins |= is_reply ? 2 : 1;
+        if (!is_reply && !(flags & TCP_FLAG_SYN))
+            is_established = true;
+    }
+    if (is_established == known->is_established && said == known->reset && fins == before)
+        return;
+    if ((said && !known->reset) || (fins == 3 && before != 3))
+        remember_end(packet);
+    set_state(packet, known, is_established, fins, said);
+}
+
+#endif

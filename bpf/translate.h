@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * translate mode: TCP over TCP without a carrier. The destination port becomes the service port,
+ * the SYN tells the other side which it was, and the SYN-ACK confirms that the other side has heard
+ * it.
+ */
+#ifndef SFUNNEL_TRANSLATE_H
+#define SFUNNEL_TRANSLATE_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "cache.h"
+#include "checksum.h"
+#include "classify.h"
+#include "connections.h"
+#include "encap.h"
+#include "form.h"
+#include "maps.h"
+#include "packet.h"
+#include "parse.h"
+#include "reset.h"
+#include "tcp_options.h"
+
+/* Where the fields of a TCP header lie that are written apart. */
+#define TCP_CHECKSUM 16
+#define TCP_URGENT 18
+
+/* Flags of what a segment is turned into. */
+#define RESET_FLAGS (TCP_FLAG_RST | TCP_FLAG_ACK)
+
+/* The header as it is to be, of which nothing is changed yet. */
+static __always_inline struct l4_start *begin_change(struct packet *packet) {
+    packet->changed_start = packet->start;
+    return &packet->changed_start;
+}
+
+static __always_inline void change_ports(struct l4_start *start, __u16 sport, __u16 dport) {
+    start->source = bpf_htons(sport);
+    start->dest = bpf_htons(dport);
+}
+
+/*
+ * Writes the changed header. None of it is part of the pseudo header, so under CHECKSUM_PARTIAL the
+ * helper leaves the seed alone, and all offloads go on.
+ */
+static __noinline int write_change(struct __sk_buff *skb, struct packet *packet) {
+    __u32 place = packet->l4_offset + TCP_CHECKSUM;
+    __s64 difference;
+
+    /* In both, so it has no part in the difference. */
+    packet->changed_start.tcp.checksum = packet->start.tcp.checksum;
+    difference = bpf_csum_diff((__be32 *)&packet->start, sizeof(packet->start),
+                               (__be32 *)&packet->changed_start, sizeof(packet->changed_start), 0);
+    if (difference < 0 || bpf_l4_csum_replace(skb, place, 0, difference, 0) ||
+        bpf_skb_store_bytes(skb, packet->l4_offset, &packet->changed_start, TCP_CHECKSUM, 0))
+        return -1;
+    return write_word(skb, packet->l4_offset + TCP_URGENT, packet->changed_start.tcp.urgent, 0);
+}
+
+/* The most common change, ports alone. */
+static __always_inline int write_ports(struct __sk_buff *skb, const struct packet *packet,
+                                       __u16 sport, __u16 dport) {
+    __u32 place = packet->l4_offset + TCP_CHECKSUM;
+    __u32 from = (__u32)packet->start.dest << 16 | packet->start.source;
+    /* A whole slot of the stack (see struct packet), of which the first bytes are stored. */
+    __u64 to = (__u32)bpf_htons(dport) << 16 | bpf_htons(sport);
+
+    if (bpf_l4_csum_replace(skb, place, from, (__u32)to, sizeof(from)))
+        return -1;
+    return bpf_skb_store_bytes(skb, packet->l4_offset, &to, sizeof(from), 0);
+}
+
+/* GO_ON for a real connection that goes on as it is. */
+static __always_inline int outcome_of(__u8 kind, bool is_changed) {
+    switch (kind) {
+    case SFUNNEL_FUNNEL:
+        return SFUNNEL_FUNNELED;
+    case SFUNNEL_UNFUNNEL:
+        return SFUNNEL_UNFUNNELED;
+    case SFUNNEL_FUNNELED_REPLY:
+        return SFUNNEL_REPLY_UNFUNNELED;
+    case SFUNNEL_UNFUNNELED_REPLY:
+        return SFUNNEL_REPLY_FUNNELED;
+    default:
+        return is_changed ? SFUNNEL_DIRECT_REMAPPED : GO_ON;
+    }
+}
+
+/* Gives the packet its ports. */
+static __always_inline int go_on(struct __sk_buff *skb, struct packet *packet, __u8 kind,
+                                 __u16 sport, __u16 dport) {
+    bool is_changed = sport != packet->flow.sport || dport != packet->flow.dport;
+
+    if (is_changed && write_ports(skb, packet, sport, dport))
+        return SFUNNEL_FAILED;
+    return outcome_of(kind, is_changed);
+}
+
+static __always_inline __u32 tcp_header_length(const struct packet *packet) {
+    return packet->start.tcp.offset >> 4 << 2;
+}
+
+static __always_inline bool has_payload(const struct packet *packet) {
+    __u32 header_length = tcp_header_length(packet);
+
+    return header_length >= sizeof(struct tcphdr) && header_length < packet->l4_length;
+}
+
+/*
+ * Cuts the payload off a SYN: no byte may go out before the other side has confirmed, and servers
+ * that take data without the option exist. The sender sends it again, as it would if fast open had
+ * failed. CHECKSUM_COMPLETE is kept true: the part that is cut is subtracted from it by the kernel,
+ * what changes in the headers is told to it.
+ */
+static __noinline int cut_payload(struct __sk_buff *skb, struct packet *packet) {
+    __u32 header_length = tcp_header_length(packet);
+    __u32 length = packet->l4_length - header_length;
+    __u32 place = packet->l4_offset + TCP_CHECKSUM, lengths;
+    __s64 sum;
+
+    if (!has_payload(packet))
+        return 0;
+    sum = sum_bytes(skb, packet->l4_offset + header_length, length);
+    lengths = bpf_htons(header_length) + (__u16)~bpf_htons(packet->l4_length);
+    packet->changed_ip = changed_ip(&packet->ip, IPPROTO_TCP, -(__s32)length);
+    if (sum < 0 || bpf_l4_csum_replace(skb, place, 0, lengths, BPF_F_PSEUDO_HDR) ||
+        bpf_l4_csum_replace(skb, place, 0, ~(__u32)sum, 0) || write_ip_by_helper(skb, packet))
+        return -1;
+    if (packet->direction == SFUNNEL_INGRESS)
+        bpf_csum_update(skb, sum_add(sum, sum_growth(packet)));
+    packet->ip = packet->changed_ip;
+    packet->l4_length = header_length;
+    return bpf_skb_change_tail(skb, packet->l4_offset + header_length, 0);
+}
+
+static __noinline void remove_known(struct packet *packet, struct sfunnel_connection *known) {
+    remove_connection(packet, &packet->reply_key, known->sport, known->dport);
+}
+
+/* A SYN on the ports of a connection that lives: whoever owns it says what is right. */
+static __noinline int challenge(struct __sk_buff *skb, struct packet *packet, __u32 sport,
+                                __u32 dport) {
+    struct l4_start *changed = begin_change(packet);
+
+    change_ports(changed, sport, dport);
+    changed->tcp.flags = TCP_FLAG_ACK;
+    changed->tcp.ack = 0;
+    changed->tcp.urgent = 0;
+    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_CHALLENGED;
+}
+
+/* The answer to a SYN that has not been understood on the way: nobody may go on after that. */
+static __noinline int refuse(struct __sk_buff *skb, struct packet *packet,
+                             struct sfunnel_connection *known) {
+    struct l4_start *changed = begin_change(packet);
+
+    change_ports(changed, known->sport, known->dport);
+    changed->tcp.flags = RESET_FLAGS;
+    changed->tcp.urgent = 0;
+    remove_known(packet, known);
+    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
+}
+
+static __always_inline int outcome_without_port(int reason) {
+    return reason == BEGINNING_NO_PORT ? SFUNNEL_NO_FREE_PORT : SFUNNEL_FAILED;
+}
+
+/* Client side: a connection begins that a rule is about. */
+static __noinline int begin_funneled(struct __sk_buff *skb, struct packet *packet,
+                                     const struct cached_flow *cached,
+                                     struct sfunnel_connection *known) {
+    __u32 service = cached->carrier_dport, end = packet->l4_offset + packet->l4_length;
+    __u16 original = packet->flow.dport;
+    struct l4_start *changed;
+    int port;
+
+    read_options(skb, packet, packet->l4_offset, end);
+    if (packet->options.is_signed) {
+        if (known)
+            remove_known(packet, known);
+        return SFUNNEL_TRANSLATE_SIGNED;
+    }
+    if (known && known->kind == SFUNNEL_FUNNEL && known->dport == service) {
+        begin_again(packet, known);
+        port = known->sport;
+    } else {
+        if (known)
+            remove_known(packet, known);
+        port = begin_new(packet, SFUNNEL_FUNNEL, service);
+        if (port < 0)
+            return outcome_without_port(port);
+    }
+    if (packet->options.has_fast_open || has_payload(packet))
+        count_event(SFUNNEL_CONNECTION_FAST_OPEN_REMOVED);
+    if (packet->options.has_fast_open && remove_fast_open(skb, packet, end))
+        return SFUNNEL_FAILED;
+    if (cut_payload(skb, packet))
+        return SFUNNEL_FAILED;
+    changed = begin_change(packet);
+    change_ports(changed, port, service);
+    changed->tcp.ack = bpf_htonl(MARK << 16 | original);
+    changed->tcp.urgent = bpf_htons((__u16)~original);
+    changed->tcp.flags &= ~TCP_FLAG_URG;
+    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_FUNNELED;
+}
+
+/* Service side: may this port be put back, by the rule that has matched? */
+static __noinline bool may_put_back(struct packet *packet, __u32 generation, __u32 port) {
+    void *rules = look_up(&rulesets, list_in_force(packet, generation));
+    struct sfunnel_rule *rule;
+
+    if (!rules)
+        return false;
+    rule = look_up(rules, packet->rule_index - 1);
+    return rule && port_matches(&rule->allow, port);
+}
+
+/* Service side: a SYN has brought its mark. */
+static __noinline int begin_unfunneled(struct __sk_buff *skb, struct packet *packet,
+                                       const struct cached_flow *cached,
+                                       struct sfunnel_connection *known) {
+    __u16 original = marked_port(&packet->start);
+    struct l4_start *changed;
+    int port = -1;
+
+    if (!may_put_back(packet, cached->generation, original)) {
+        answer_by_reset(skb, packet);
+        return SFUNNEL_TRANSLATE_NOT_ALLOWED;
+    }
+    if (known && known->kind == SFUNNEL_UNFUNNEL) {
+        if (known->dport == original) {
+            begin_again(packet, known);
+            port = known->sport;
+        } else if (known->is_established && !is_over_for_good(known)) {
+            return challenge(skb, packet, known->sport, known->dport);
+        }
+    }
+    if (port < 0) {
+        if (known)
+            remove_known(packet, known);
+        port = begin_new(packet, SFUNNEL_UNFUNNEL, original);
+        if (port < 0)
+            return outcome_without_port(port);
+    }
+    changed = begin_change(packet);
+    change_ports(changed, port, original);
+    changed->tcp.ack = 0;
+    changed->tcp.urgent = 0;
+    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_UNFUNNELED;
+}
+
+/*
+ * A SYN that no rule translates. It is a real connection, whatever its ports have been before:
+ * those that are translated begin with a rule's or with a mark.
+ */
+static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet, __u32 shared_ports,
+                                   struct sfunnel_connection *known) {
+    int port;
+
+    if (known && known->kind == SFUNNEL_UNFUNNEL && known->is_established &&
+        !is_over_for_good(known))
+        return challenge(skb, packet, known->sport, known->dport);
+    if (known && (known->kind == SFUNNEL_UNFUNNEL || known->kind == SFUNNEL_FUNNEL)) {
+        remove_known(packet, known);
+        known = NULL;
+    }
+    if (known && known->kind == SFUNNEL_FUNNELED_REPLY)
+        return refuse(skb, packet, known);
+    if (known) {
+        begin_again(packet, known);
+        return go_on(skb, packet, known->kind, known->sport, known->dport);
+    }
+    if (!shared_ports || !set_holds_port(shared_ports, packet->flow.dport))
+        return GO_ON;
+    port = begin_new(packet, SFUNNEL_DIRECT, packet->flow.dport);
+    if (port == BEGINNING_NO_PORT)
+        return SFUNNEL_NO_FREE_PORT;
+    return port < 0 ? GO_ON : go_on(skb, packet, SFUNNEL_DIRECT, port, packet->flow.dport);
+}
+
+/* A packet of a connection that is known. */
+static __noinline int continue_known(struct __sk_buff *skb, struct packet *packet,
+                                     struct cached_flow *cached, struct sfunnel_connection *known) {
+    __u8 kind = known->kind, flags = packet->tcp_flags;
+    __u16 sport = known->sport, dport = known->dport;
+    struct l4_start *changed;
+
+    if (kind == SFUNNEL_FUNNELED_REPLY && flags & TCP_FLAG_SYN) {
+        if (!accepts_connection(flags) || flags & TCP_FLAG_URG ||
+            packet->start.tcp.urgent != bpf_htons(sport))
+            return refuse(skb, packet, known);
+        changed = begin_change(packet);
+        change_ports(changed, sport, dport);
+        changed->tcp.urgent = 0;
+        return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_REPLY_UNFUNNELED;
+    }
+    note_state(packet, known);
+    if (kind == SFUNNEL_UNFUNNELED_REPLY && accepts_connection(flags) && !(flags & TCP_FLAG_URG)) {
+        changed = begin_change(packet);
+        change_ports(changed, sport, dport);
+        changed->tcp.urgent = packet->start.source;
+        return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_REPLY_FUNNELED;
+    }
+    if (!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)))
+        cache_connection(cached, kind, sport, dport);
+    return go_on(skb, packet, kind, sport, dport);
+}
+
+/* A packet of a connection that is not known, and not the SYN of one. */
+static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *packet,
+                                       struct cached_flow *cached, __u32 shared_ports) {
+    __u32 kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    __u32 end = packet->l4_offset + packet->l4_length;
+
+    if (kind == SFUNNEL_FUNNEL_TRANSLATE) {
+        if (accepts_connection(packet->tcp_flags)) {
+            adopt(packet, false);
+            return SFUNNEL_TRANSLATE_INBOUND;
+        }
+        read_options(skb, packet, packet->l4_offset, end);
+        if (packet->options.is_signed)
+            return SFUNNEL_TRANSLATE_SIGNED;
+        answer_by_reset(skb, packet);
+        return SFUNNEL_TRANSLATE_LOST;
+    }
+    if (kind != SFUNNEL_FUNNEL_ENCAP && shared_ports && !(packet->tcp_flags & TCP_FLAG_RST) &&
+        set_holds_port(shared_ports, packet->flow.dport))
+        adopt(packet, true);
+    else
+        cache_no_connection(cached);
+    return GO_ON;
+}
+
+/* Looks a TCP packet up in the table of connections. GO_ON: the rules say what becomes of it. */
+VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cached,
+                                  __u32 shared_ports) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known;
+    __u32 kind;
+
+    if (!packet || IS_MISSING(cached))
+        return SFUNNEL_FAILED;
+    kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    cached->connections_added = connections_added;
+    cached->connections_removed = connections_removed;
+    set_no_connection_known(cached);
+    known = find_connection(packet);
+    if (!offers_connection(packet->tcp_flags))
+        return known ? continue_known(skb, packet, cached, known)
+                     : continue_unknown(skb, packet, cached, shared_ports);
+    if (kind == SFUNNEL_FUNNEL_TRANSLATE)
+        return begin_funneled(skb, packet, cached, known);
+    if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)
+        return begin_unfunneled(skb, packet, cached, known);
+    if (kind == SFUNNEL_FUNNEL_ENCAP) {
+        if (known)
+            remove_known(packet, known);
+        return GO_ON;
+    }
+    return begin_direct(skb, packet, shared_ports, known);
+}
+
+/* Nothing of translate concerns it: UDP, and carriers, which are no connections. */
+static __always_inline bool has_no_connection(const struct packet *packet) {
+    return packet->flow.transport != IPPROTO_TCP || packet->flow.form == SFUNNEL_CARRIER;
+}
+
+/* The same, of most packets without a look at the table. */
+static __always_inline int translate(struct __sk_buff *skb, struct packet *packet,
+                                     struct cached_flow *cached, __u32 shared_ports) {
+    if (!(packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)) &&
+        has_fresh_connection(cached)) {
+        if (!cached->connection)
+            return GO_ON;
+        return go_on(skb, packet, cached->connection, cached->connection_sport,
+                     cached->connection_dport);
+    }
+    return ask_connections(skb, cached, shared_ports);
+}
+
+#endif
