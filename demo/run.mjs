@@ -1,9 +1,10 @@
 // The demo from its beginning to its end. Needs a checkout that is set up.
 import { setMaxListeners } from "node:events";
 import { styleText } from "node:util";
-import { Funnel } from "sfunnel";
+import { Funnel, formatRule } from "sfunnel";
 import { Cluster } from "./cluster.mjs";
 import { judge, row, TITLES } from "./result.mjs";
+import { rulesFor } from "./rules.mjs";
 import { scene } from "./service.mjs";
 import { table } from "./table.mjs";
 
@@ -63,10 +64,13 @@ from which it was asked.
 async function funnel(cluster, { client, backend }, fault) {
   const funnels = [];
   try {
-    const backendRules = fault === "no-unfunnel-udp" ? backend.slice(0, 1) : backend;
+    const backendRules =
+      fault === "no-unfunnel-udp"
+        ? backend.filter(({ action }) => action.inner !== "udp")
+        : backend;
     for (const [hosts, rules] of [
-      [cluster.clients, { egress: client.join("\n") }],
-      [cluster.backends, { ingress: backendRules.join("\n") }],
+      [cluster.clients, { egress: client }],
+      [cluster.backends, { ingress: backendRules }],
     ]) {
       const loaded = await Funnel.load(rules);
       funnels.push(loaded);
@@ -79,9 +83,13 @@ async function funnel(cluster, { client, backend }, fault) {
   const [near, far] = funnels;
   return {
     async packets() {
-      const out = (await near.stats()).egress.outcomes.funneled.packets;
+      const { outcomes, rules } = (await near.stats()).egress;
+      const out = outcomes.funneled.packets;
+      const carried = rules
+        .filter((_, index) => client[index].action.mode === "encap")
+        .reduce((sum, { packets }) => sum + packets, 0);
       const back = (await far.stats()).egress.outcomes.reply_funneled.packets;
-      return { out, back };
+      return { out, carried, back };
     },
     async close() {
       for (const loaded of funnels) await loaded.close();
@@ -130,7 +138,8 @@ export async function runDemo({ signal, fault, family = "ipv4", showRules = fals
   signal.throwIfAborted();
   setMaxListeners(0, signal); // Every command under way listens.
   const all = scene(family);
-  const { clients, backends, service, rules, strange } = all;
+  const { clients, backends, service, strange } = all;
+  const rules = rulesFor(service);
   const cluster = new Cluster(all, signal);
   const stop = () => cluster.close();
   signal.addEventListener("abort", stop);
@@ -161,14 +170,16 @@ export async function runDemo({ signal, fault, family = "ipv4", showRules = fals
       funnels ??= await funnel(cluster, rules, fault);
     }
     console.log(`
-  on clients, out   ${rules.client.join("\n                    ")}
-  on backends, in   ${rules.backend.join("\n                    ")}
+  on clients, out   ${rules.client.map(formatRule).join("\n                    ")}
+  on backends, in   ${rules.backend.map(formatRule).join("\n                    ")}
 `);
     progress(`every client asks each of the three ports ${ROUNDS} times`);
     const withIt = report(await askAll(cluster), "With sfunnel");
     if (funnels) {
-      const { out, back } = await funnels.packets();
-      console.log(`${out} packets travelled as TCP to port 80, ${back} came back the same way.`);
+      const { out, carried, back } = await funnels.packets();
+      console.log(
+        `${out} packets travelled as TCP to port 80, ${carried} of them UDP in a TCP header; ${back} came back the same way.`,
+      );
     }
 
     if (without.split === 0) {
@@ -190,10 +201,12 @@ export async function runDemo({ signal, fault, family = "ipv4", showRules = fals
 /** What has been seen, in few words. */
 export function explain() {
   console.log(`
-What happened: the node's affinity is by client and port. sfunnel made HTTP on 8080 and UDP on
-2055 look like TCP to port 80 before they reached the node, and undid it in the backend, so all
-three followed the choice that was made for port 80. HTTP on 80 itself went on as ever.
+What happened: the node's affinity is by client and port. Before they reached the node, sfunnel
+changed the port of HTTP on 8080 to 80 (translate, no byte more) and put a TCP header to port 80 in
+front of UDP on 2055 (encap, 20 bytes more). It undid both in the backend, so all three followed the
+choice that was made for port 80. HTTP on 80 itself went on as ever.
 
 Nothing of it is left on this machine. Next: README.md has the shortest program that does this,
-docs/rules.md the rules; npm run demo -- --help shows more of the demo.`);
+docs/plan.md how the rules were made, docs/rules.md what they say; npm run demo -- --help shows
+more of the demo.`);
 }

@@ -7,7 +7,6 @@ const BACKENDS = 3;
 /** What differs between the families. `network` is what the addresses of hosts begin with. */
 const FAMILIES = {
   ipv4: {
-    word: "ip",
     serviceAddress: "10.96.0.10",
     clients: { network: "10.0.0.", gateway: "254" },
     backends: { network: "10.244.0.", gateway: "254" },
@@ -15,7 +14,6 @@ const FAMILIES = {
     strange: "10.9.9.9",
   },
   ipv6: {
-    word: "ip6",
     serviceAddress: "fd00:96::10",
     clients: { network: "2001:db8::", gateway: "fe" },
     backends: { network: "fd00:244::", gateway: "fe" },
@@ -32,26 +30,9 @@ function hosts(kind, network, count) {
   }));
 }
 
-/**
- * sfunnel's rules. Both kinds of flow travel as TCP to port 80, so that port 80 alone decides on
- * the backend. The carrier's source port tells the other side which kind is inside.
- */
-function rulesFor(word, address) {
-  return {
-    client: [
-      `${word} daddr ${address} tcp dport 8080 actions funnel tcp dport 80 sport 540`,
-      `${word} daddr ${address} udp dport 2055 actions funnel tcp dport 80 sport 541`,
-    ],
-    backend: [
-      "tcp dport 80 sport 540 actions unfunnel tcp allow 8080",
-      "tcp dport 80 sport 541 actions unfunnel udp allow 2055",
-    ],
-  };
-}
-
 /** All of it for "ipv4" or "ipv6". */
 export function scene(family) {
-  const { word, serviceAddress, clients, backends, strange } = FAMILIES[family];
+  const { serviceAddress, clients, backends, strange } = FAMILIES[family];
   return {
     family,
     /** `sessionAffinity: ClientIP`, with Kubernetes' default time-out. */
@@ -69,7 +50,6 @@ export function scene(family) {
       clientSide: `${clients.network}${clients.gateway}`,
       backendSide: `${backends.network}${backends.gateway}`,
     },
-    rules: rulesFor(word, serviceAddress),
     strange,
   };
 }

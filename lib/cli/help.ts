@@ -24,6 +24,7 @@ Examples:
     IFACES=eth0 DIRECTION=egress \\
     SFUNNEL_RULESET='udp dport 2055 actions funnel tcp dport 179 sport 540' sfunnel
 
+  sfunnel plan --help            the rules of both sides, made for you
   sfunnel check rules.txt        are these rules good?
   sfunnel stats eth0             what is attached to eth0, and what has it counted?
   CLEAN=1 DIRECTION=both sfunnel take it all off again
@@ -41,6 +42,23 @@ show, stats and clean, and for tcx; without it, sfunnel attaches with clsact.
 export const checkHelp = `
 Reads FILE, or stdin for "-"; without FILE, the rules that sfunnel without a command would load.
 Exit code 0 where they can be loaded (warnings or not), 1 where not; with --strict 1 for warnings.
+`;
+
+export const planHelp = `
+Prints both sides' rules as a shell reads them, to be given to sfunnel (or to a container) there,
+and as comments what they cost and what to know before. Nothing is loaded; needs no privileges.
+
+TCP is translated: no packet grows. UDP, and everything over a service port of UDP, gets a carrier,
+which costs 20 bytes a packet over TCP and 8 over UDP. The service port's own traffic goes as it is.
+
+Where flows are funneled:
+  host                 on the client itself, as they leave (egress)
+  gateway              on the one gateway that they pass both ways, as they come in (ingress)
+  redundant-gateways   on each of several; answers may take another one. TCP gets carriers too
+
+Examples:
+  sfunnel plan --service 179/tcp --address 203.0.113.1 2055,4739,6343/udp
+  sfunnel plan --service 2055/udp --address 203.0.113.1 --address 2001:db8::1 2055,4739/udp 179/tcp
 `;
 
 export const showHelp = `

@@ -6,8 +6,9 @@ import { Command, CommanderError, Option } from "commander";
 import type { Direction } from "../rules/types.ts";
 import { check } from "./check.ts";
 import { clean } from "./clean.ts";
-import { checkHelp, cleanHelp, rootHelp, showHelp } from "./help.ts";
+import { checkHelp, cleanHelp, planHelp, rootHelp, showHelp } from "./help.ts";
 import { exitCodes, report, stepsTo } from "./output.ts";
+import { type PlanCommandOptions, plan } from "./plan.ts";
 import { run } from "./run.ts";
 import { show } from "./show.ts";
 
@@ -59,6 +60,29 @@ function program(): Command {
       const { json = false, strict = false } = options;
       process.exitCode = await check({ file, json, strict }, process.env);
     });
+  root
+    .command("plan")
+    .description("the rules of both sides for flows that are to go through one service port")
+    .argument("<flows...>", "PORTS/PROTOCOL[/MODE]: 2055,4739/udp, 8080-8089/tcp, 179/tcp/encap")
+    .requiredOption("--service <port/protocol>", "the service port, such as 179/tcp")
+    // Not variadic: it would take the flows behind it for addresses.
+    .requiredOption(
+      "--address <address>",
+      "an address of the service; may be repeated, for IPv4 and IPv6",
+      (address: string, others: readonly string[] = []) => [...others, address],
+    )
+    .addOption(
+      new Option("--client <where>", "where flows are funneled")
+        .choices(["host", "gateway", "redundant-gateways"])
+        .default("host"),
+    )
+    .addOption(
+      new Option("--tcp <mode>", "how TCP travels over TCP").choices(["translate", "encap"]),
+    )
+    .option("--sport <port>", "first source port of the carriers (default: 540)")
+    .option("--json", "print JSON")
+    .addHelpText("after", planHelp)
+    .action((flows: string[], options: PlanCommandOptions) => plan(flows, options));
   listing(
     root.command("show").description("what is attached where, and its rules with counters"),
     false,

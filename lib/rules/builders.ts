@@ -238,6 +238,15 @@ function listOf(operation: string, option: string, value: unknown): readonly unk
   return values;
 }
 
+/**
+ * Ports as callers write them, normalised.
+ *
+ * @throws OptionError naming `option` if they are none, or an empty array.
+ */
+export function readPortsInput(operation: string, option: string, input: unknown): PortRange[] {
+  return buildRanges(operation, option, listOf(operation, option, input));
+}
+
 function buildRanges(operation: string, option: string, values: readonly unknown[]): PortRange[] {
   return normalisePorts(
     values.map((value) => {

@@ -43,7 +43,12 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
     ],
     [
       "a rule that the datapath does not know",
-      { env: { ...good, SFUNNEL_RULESET: "udp actions funnel tcp dport 179 sport 540-549 every 30s" } },
+      {
+        env: {
+          ...good,
+          SFUNNEL_RULESET: "udp actions funnel tcp dport 179 sport 540-549 every 30s",
+        },
+      },
       1,
       "SFUNNEL_RULESET: line 1, column 1: sport ... every is not supported yet",
     ],

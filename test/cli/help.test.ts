@@ -24,7 +24,7 @@ describe("sfunnel --help", () => {
   );
 
   it("names the file, the commands and each exit code, and so does docs/container.md", () => {
-    for (const word of [RULES_FILE, "check", "show", "stats", "clean"]) {
+    for (const word of [RULES_FILE, "plan", "check", "show", "stats", "clean"]) {
       expect(help).toContain(word);
       expect(page).toContain(word);
     }
@@ -38,7 +38,7 @@ describe("sfunnel --help", () => {
     expect(help.split("\n").filter((line) => line.length > 100)).toEqual([]);
   });
 
-  it.each(["run", "check", "show", "stats", "clean"])("is there for %s", (command) => {
+  it.each(["run", "plan", "check", "show", "stats", "clean"])("is there for %s", (command) => {
     expect(succeed({ args: [command, "--help"] })).toContain(`Usage: sfunnel ${command}`);
   });
 

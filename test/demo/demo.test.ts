@@ -68,6 +68,11 @@ describe.skipIf(skipReason)(titled("demo"), () => {
       expect(
         ended.stdout.match(/In all 72 answers the backend had seen the client's/g),
       ).toHaveLength(2);
+      // Three datagrams of each client; what is translated is the rest.
+      const [, out, carried] =
+        /^(\d+) packets travelled .* port 80, (\d+) of them UDP/m.exec(ended.stdout) ?? [];
+      expect(Number(carried)).toBe(24);
+      expect(Number(out)).toBeGreaterThan(24);
       expect(ended.stdout).not.toContain("\x1b");
     }
     // The whole of the balancing is the kernel's, by kube-proxy's rules: nine endpoint chains.

@@ -27,9 +27,9 @@ describe.each(documents)("$path", (document) => {
   });
 });
 
-/** First column of the table behind a heading of docs/rules.md: the words between backticks. */
-function tableOf(heading: string): string[] {
-  const { text } = readDocument("docs/rules.md");
+/** First column of the table behind a heading of a document: the words between backticks. */
+function tableOf(heading: string, path = "docs/rules.md"): string[] {
+  const { text } = readDocument(path);
   const [, section = ""] = text.split(`\n## ${heading}\n`);
   const [own = ""] = section.split("\n## ");
   return [...own.matchAll(/^\| (`[^|]*`) \|/gm)]
@@ -60,6 +60,14 @@ describe("docs/rules.md names", () => {
 
   it("every counter", () => {
     expect(tableOf("Counters")).toEqual([...outcomeNames].sort());
+  });
+});
+
+describe("docs/plan.md names", () => {
+  it("every warning", () => {
+    const codes = unionOf("lib/plan/types.ts", "PlanWarningCode");
+    expect(codes).toContain("one-path");
+    expect(tableOf("Warnings", "docs/plan.md")).toEqual(codes);
   });
 });
 

@@ -77,6 +77,20 @@ describe("checkRules on text", () => {
     ],
     ["ip6 saddr 2001:DB8:0::/32 tcp actions drop", []],
     ["tcp dport 80 actions drop; tcp dport 80 actions accept", ["never-reached at 1:28"]],
+    ["tcp actions funnel translate tcp dport 80", ["translates-service-port at 1:13"]],
+    ["tcp dport 80-90 actions funnel translate tcp dport 80", ["translates-service-port at 1:25"]],
+    [
+      "tcp dport != 8080 actions funnel translate tcp dport 80",
+      ["translates-service-port at 1:27"],
+    ],
+    ["tcp dport != 80 actions funnel translate tcp dport 80", []],
+    ["tcp dport 8080 actions funnel translate tcp dport 80", []],
+    ["tcp actions funnel tcp dport 80 sport 540", []],
+    ["tcp dport 80 actions accept; tcp actions funnel translate tcp dport 80", []],
+    [
+      "ip tcp dport 80 actions accept; tcp actions funnel translate tcp dport 80",
+      ["translates-service-port at 1:45"],
+    ],
   ])("warns of %j", (text, expected) => {
     const found = checkRules(text);
     expect(found.map(({ code, line, column }) => `${code} at ${line}:${column}`)).toEqual(expected);
@@ -119,6 +133,22 @@ describe("checkRules on text", () => {
             ^",
       ]
     `);
+  });
+
+  it("says of a source port that tells two kinds of carriers apart that it is needed", () => {
+    const two = [
+      "tcp dport 80 sport 540 actions unfunnel tcp allow 8080",
+      "tcp dport 80 sport 541 actions unfunnel udp allow 2055",
+    ];
+    const messages = (...lines: string[]) =>
+      checkRules(lines.join("\n")).map(({ code, message }) => `${code}: ${message}`);
+    expect(messages(...two)).toEqual([
+      expect.stringMatching(/^unfunnel-matches-sport: .* let none do so/),
+      expect.stringMatching(/^unfunnel-matches-sport: .* let none do so/),
+    ]);
+    expect(messages(...two.slice(0, 1))).toEqual([
+      expect.stringMatching(/^unfunnel-matches-sport: .* leave sport out$/),
+    ]);
   });
 
   it("marks warnings and errors the same way", () => {
@@ -201,9 +231,55 @@ describe("never-reached", () => {
     expect(codes(`${earlier}\n${later}`)).not.toContain("never-reached");
   });
 
+  const decap = "tcp dport 80 actions unfunnel udp allow 1";
+  const otherDecap = "tcp dport 80 actions unfunnel tcp allow 2";
+  const translate = "tcp dport 80 actions unfunnel translate tcp allow 8080";
+  const never = (...lines: string[]) =>
+    checkRules(lines.join("\n"))
+      .filter(({ code }) => code === "never-reached")
+      .map(({ rule, message }) => `rule ${rule}: ${message.replace(/^.*: /, "")}`);
+
   it("knows that the first match decides, also where it finds no carrier", () => {
-    const rules = "tcp dport 80 actions unfunnel udp allow 1\ntcp dport 80 actions drop";
-    expect(codes(rules)).toContain("never-reached");
+    expect(never(decap, "tcp dport 80 actions drop")).toEqual([
+      "rule 1: the rule at line 1, column 1 decides about all of its packets, " +
+        "SYNs of translated flows excepted",
+    ]);
+    expect(never(translate, "tcp dport 80 actions drop")).toEqual([
+      "rule 1: the rule at line 1, column 1 decides about all of its packets, carriers excepted",
+    ]);
+  });
+
+  it.each([
+    ["in this order", decap, translate],
+    ["in the other order", translate, decap],
+    ["with another match", "ip tcp dport 80 actions unfunnel udp allow 1", translate],
+    ["with a wider match", "tcp actions unfunnel translate tcp allow 8080", decap],
+  ])("knows that carriers and translated flows leave each other alone, %s", (_, one, other) => {
+    expect(never(one, other)).toEqual([]);
+  });
+
+  it("knows that two rules that unfunnel the same way do not", () => {
+    expect(never(decap, otherDecap)).toHaveLength(1);
+    expect(never(translate, translate)).toHaveLength(1);
+    expect(never(decap, translate, otherDecap, translate).map((text) => text.slice(0, 6))).toEqual([
+      "rule 2",
+      "rule 3",
+    ]);
+  });
+
+  it("knows that both together leave nothing", () => {
+    expect(never(decap, translate, "tcp dport 80 sport 9 actions drop")).toEqual([
+      "rule 2: the rule at line 1, column 1 and the rule at line 2, column 1 together decide " +
+        "about all of its packets",
+    ]);
+    const udp = "udp dport 80 actions unfunnel udp allow 1";
+    expect(never(udp, "udp dport 80 actions drop")).toEqual([
+      "rule 1: the rule at line 1, column 1 decides about all of its packets",
+    ]);
+  });
+
+  it("knows that what drops or accepts leaves nothing of either", () => {
+    expect(never("tcp dport 80 actions accept", decap, translate)).toHaveLength(2);
   });
 
   it("finds the same match again in a list of any length", () => {
