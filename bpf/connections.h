@@ -27,10 +27,14 @@
 
 #define SECONDS 1000000000ULL
 
-/* Silence after which an entry is none any more, and its ports are free. */
-#define OVER_SECONDS 60            /* TIME_WAIT of Linux: late segments have come by then */
-#define BEGINNING_SECONDS 120      /* more than lies between two SYNs that are sent again */
-#define ESTABLISHED_SECONDS 432000 /* what nf_conntrack gives it */
+/*
+ * Seconds of silence after which a connection is none any more and its ports are free: that is
+ * over (TIME_WAIT of Linux: late segments have come by then), that was never established (more than
+ * lies between two SYNs of the same connection), and any other (what nf_conntrack gives it).
+ */
+const volatile __u32 seconds_over = 60;
+const volatile __u32 seconds_beginning = 120;
+const volatile __u32 seconds_established = 432000;
 
 /* Of those that are over, how many are looked at when one begins: more end than begin never. */
 #define REMOVED_AT_ONCE 2
@@ -59,10 +63,10 @@ static __always_inline bool is_expired(const struct sfunnel_connection *connecti
     __s64 silence = now - connection->last_seen;
 
     if (is_over_for_good(connection))
-        return silence > (__s64)(OVER_SECONDS * SECONDS);
+        return silence > (__s64)(seconds_over * SECONDS);
     if (!connection->is_established)
-        return silence > (__s64)(BEGINNING_SECONDS * SECONDS);
-    return silence > (__s64)(ESTABLISHED_SECONDS * SECONDS);
+        return silence > (__s64)(seconds_beginning * SECONDS);
+    return silence > (__s64)(seconds_established * SECONDS);
 }
 
 /* Of the entry under `key`, which leaves with these ports. */
@@ -110,7 +114,7 @@ static __always_inline void make_twin(struct packet *packet,
 }
 
 /* Connections that have been over for long enough leave the table. */
-static __noinline void remove_those_over(struct packet *packet) {
+static __always_inline void remove_those_over(struct packet *packet) {
     struct sfunnel_closing *closing = &packet->closing;
     __u64 now = coarse_clock();
 
@@ -119,7 +123,7 @@ static __noinline void remove_those_over(struct packet *packet) {
         struct sfunnel_connection *connection;
 
         if (bpf_map_peek_elem(&closings, closing) ||
-            (__s64)(now - closing->since) <= (__s64)(OVER_SECONDS * SECONDS) ||
+            (__s64)(now - closing->since) <= (__s64)(seconds_over * SECONDS) ||
             bpf_map_pop_elem(&closings, closing))
             return;
         connection = bpf_map_lookup_elem(&connections, &closing->key);
@@ -144,28 +148,35 @@ static __noinline void remember_end(struct packet *packet) {
     bpf_map_push_elem(&closings, closing, BPF_EXIST);
 }
 
-/* The connection of the packet; its twin is there as well afterwards, and both have been seen. */
-static __noinline struct sfunnel_connection *find_connection(struct packet *packet) {
+/*
+ * Looks the packet's connection up; its twin is there as well afterwards, and both have been seen.
+ * It gives nothing: without CAP_PERFMON the verifier follows a NULL that it knows of as if it were
+ * none, so whoever needs the entry asks for it with known_connection().
+ */
+static __noinline void find_connection(struct packet *packet) {
     struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
     struct sfunnel_connection *known = bpf_map_lookup_elem(&connections, key), *twin;
     __u64 now = coarse_clock();
 
     if (!known)
-        return NULL;
+        return;
     if (is_expired(known, now)) {
         remove_connection(packet, key, known->sport, known->dport);
-        return NULL;
+        return;
     }
     set_twin_key(&packet->twin_key, key, known->sport, known->dport);
     known->last_seen = now;
     twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
     if (twin) {
         twin->last_seen = now;
-        return known;
+        return;
     }
     make_twin(packet, known);
     add_entry(packet, &packet->twin_key);
-    return known;
+}
+
+static __always_inline struct sfunnel_connection *known_connection(struct packet *packet) {
+    return bpf_map_lookup_elem(&connections, &packet->reply_key);
 }
 
 /* What both entries are told. `known` is the one of the packet, and packet->twin_key the other's.
@@ -192,6 +203,24 @@ static __always_inline void begin_again(struct packet *packet, struct sfunnel_co
         set_state(packet, known, false, 0, SFUNNEL_NOT_RESET);
 }
 
+static __always_inline void remove_known(struct packet *packet,
+                                         const struct sfunnel_connection *known) {
+    remove_connection(packet, &packet->reply_key, known->sport, known->dport);
+}
+
+/* Whatever the table holds of these ports, it is none of this any more. */
+static __noinline void forget_connection(struct packet *packet) {
+    struct sfunnel_connection *known = known_connection(packet);
+
+    if (known)
+        remove_known(packet, known);
+}
+
+/* Is somebody at work on it? */
+static __always_inline bool is_alive(const struct sfunnel_connection *connection) {
+    return connection->is_established && !is_over_for_good(connection);
+}
+
 /* Has somebody the place of packet->twin_key, with this port? */
 static __noinline bool is_taken(struct packet *packet, __u32 port) {
     struct sfunnel_reply_key *key = &packet->twin_key;
@@ -212,7 +241,7 @@ static __noinline bool is_taken(struct packet *packet, __u32 port) {
  * none. Others are looked for in an order that every connection has for itself, and its SYN when it
  * is sent again too.
  */
-static __noinline int free_port(struct packet *packet) {
+static __always_inline int free_port(struct packet *packet) {
     __u32 hash;
 
     if (!is_taken(packet, packet->flow.sport))
@@ -263,6 +292,20 @@ enum beginning {
     BEGINNING_NO_ROOM = -2,
 };
 
+/* The source port of the same connection, if it is known; another one of these ports has to go. */
+static __noinline int begin_known(struct packet *packet, __u32 kind, __u32 dport) {
+    struct sfunnel_connection *known = known_connection(packet);
+
+    if (!known)
+        return BEGINNING_NO_PORT;
+    if (known->kind == kind && known->dport == dport) {
+        begin_again(packet, known);
+        return known->sport;
+    }
+    remove_known(packet, known);
+    return BEGINNING_NO_PORT;
+}
+
 /* A connection to `dport`, of which nothing is known: gives its source port, or why it has none. */
 static __noinline int begin_new(struct packet *packet, __u32 kind, __u32 dport) {
     int port;
@@ -278,12 +321,17 @@ static __noinline int begin_new(struct packet *packet, __u32 kind, __u32 dport) 
     return port;
 }
 
-/* A real connection that goes on as it is, if no other one has its place. */
-static __noinline void adopt(struct packet *packet, __u32 is_established) {
-    set_twin_key(&packet->twin_key, &packet->reply_key, packet->flow.sport, packet->flow.dport);
-    if (!is_taken(packet, packet->flow.sport))
-        add_connection(packet, SFUNNEL_DIRECT, packet->flow.sport, packet->flow.dport,
-                       is_established);
+/*
+ * A real connection that goes on as it is, and is under way where it does not begin with this
+ * SYN-ACK; not if another one has its place.
+ */
+static __noinline void adopt(struct packet *packet) {
+    __u16 sport = packet->flow.sport, dport = packet->flow.dport;
+
+    set_twin_key(&packet->twin_key, key_of_reply(packet, &packet->flow, false), sport, dport);
+    if (!is_taken(packet, sport))
+        add_connection(packet, SFUNNEL_DIRECT, sport, dport,
+                       !accepts_connection(packet->tcp_flags));
 }
 
 /* A packet of the connection, and not a SYN that begins it, comes by. */

@@ -140,6 +140,7 @@ struct packet {
     bool has_seed;     /* its checksum was left for a device to complete */
     bool is_in_buffer; /* all of L4, when its checksum was completed */
     bool is_returned;  /* a segment that has come back from the segmenter */
+    bool is_adoptable; /* of a real connection that the table of connections should know */
     bool is_answered;  /* it has become the answer to itself, which is sent in its place */
     struct sfunnel_flow flow;
 

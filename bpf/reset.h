@@ -28,11 +28,19 @@ struct own_reset_ipv6 {
     struct tcphdr tcp;
 };
 
+/* As far as there are such bytes; of less than a header nobody can mean it. */
+static __always_inline __u32 tcp_header_length(const struct packet *packet) {
+    __u32 length = packet->start.tcp.offset >> 4 << 2;
+
+    if (length < sizeof(struct tcphdr))
+        return sizeof(struct tcphdr);
+    return length > packet->l4_length ? packet->l4_length : length;
+}
+
 /* Of the sequence numbers that the segment takes. */
 static __always_inline __u32 sequence_length(const struct packet *packet) {
     const struct l4_start *start = &packet->start;
-    __u32 header_length = start->tcp.offset >> 4 << 2;
-    __u32 length = packet->l4_length > header_length ? packet->l4_length - header_length : 0;
+    __u32 length = packet->l4_length - tcp_header_length(packet);
 
     return length + !!(start->tcp.flags & TCP_FLAG_SYN) + !!(start->tcp.flags & TCP_FLAG_FIN);
 }

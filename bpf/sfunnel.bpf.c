@@ -159,8 +159,16 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
 }
 
 static __always_inline bool is_untouched(int outcome) {
-    return outcome == SFUNNEL_NO_MATCH || outcome == SFUNNEL_NOT_CARRIER ||
-           outcome == SFUNNEL_ACCEPTED;
+    switch (outcome) {
+    case SFUNNEL_NO_MATCH:
+    case SFUNNEL_NOT_CARRIER:
+    case SFUNNEL_ACCEPTED:
+    case SFUNNEL_TRANSLATE_INBOUND:
+    case SFUNNEL_TRANSLATE_SIGNED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
@@ -184,8 +192,11 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
     if (is_icmp(packet))
         return translate_error(skb, packet->direction, packet->network_offset);
     outcome = judge(skb, packet, in_force);
-    if (is_untouched(outcome) &&
-        replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
+    if (!is_untouched(outcome))
+        return outcome;
+    if (packet->is_adoptable)
+        adopt(packet);
+    if (replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
         forget_unfunneled(packet);
     return outcome;
 }

@@ -99,14 +99,8 @@ static __always_inline int go_on(struct __sk_buff *skb, struct packet *packet, _
     return outcome_of(kind, is_changed);
 }
 
-static __always_inline __u32 tcp_header_length(const struct packet *packet) {
-    return packet->start.tcp.offset >> 4 << 2;
-}
-
 static __always_inline bool has_payload(const struct packet *packet) {
-    __u32 header_length = tcp_header_length(packet);
-
-    return header_length >= sizeof(struct tcphdr) && header_length < packet->l4_length;
+    return tcp_header_length(packet) < packet->l4_length;
 }
 
 /*
@@ -136,31 +130,38 @@ static __noinline int cut_payload(struct __sk_buff *skb, struct packet *packet) 
     return bpf_skb_change_tail(skb, packet->l4_offset + header_length, 0);
 }
 
-static __noinline void remove_known(struct packet *packet, struct sfunnel_connection *known) {
-    remove_connection(packet, &packet->reply_key, known->sport, known->dport);
-}
-
 /* A SYN on the ports of a connection that lives: whoever owns it says what is right. */
-static __noinline int challenge(struct __sk_buff *skb, struct packet *packet, __u32 sport,
-                                __u32 dport) {
-    struct l4_start *changed = begin_change(packet);
+static __noinline int challenge(struct __sk_buff *skb, struct packet *packet) {
+    struct sfunnel_connection *known = known_connection(packet);
+    struct l4_start *changed;
 
-    change_ports(changed, sport, dport);
+    if (!known)
+        return SFUNNEL_FAILED;
+    changed = begin_change(packet);
+    change_ports(changed, known->sport, known->dport);
     changed->tcp.flags = TCP_FLAG_ACK;
     changed->tcp.ack = 0;
     changed->tcp.urgent = 0;
     return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_CHALLENGED;
 }
 
-/* The answer to a SYN that has not been understood on the way: nobody may go on after that. */
-static __noinline int refuse(struct __sk_buff *skb, struct packet *packet,
-                             struct sfunnel_connection *known) {
-    struct l4_start *changed = begin_change(packet);
+/*
+ * The answer to a SYN that has not been understood on the way: nobody may go on after that. If the
+ * connection is established, it is not the answer, and whoever gets the reset knows that it is none
+ * for him (RFC 5961); the entry stays.
+ */
+static __noinline int refuse(struct __sk_buff *skb, struct packet *packet) {
+    struct sfunnel_connection *known = known_connection(packet);
+    struct l4_start *changed;
 
+    if (!known)
+        return SFUNNEL_FAILED;
+    changed = begin_change(packet);
     change_ports(changed, known->sport, known->dport);
     changed->tcp.flags = RESET_FLAGS;
     changed->tcp.urgent = 0;
-    remove_known(packet, known);
+    if (!known->is_established)
+        remove_known(packet, known);
     return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
 }
 
@@ -170,8 +171,7 @@ static __always_inline int outcome_without_port(int reason) {
 
 /* Client side: a connection begins that a rule is about. */
 static __noinline int begin_funneled(struct __sk_buff *skb, struct packet *packet,
-                                     const struct cached_flow *cached,
-                                     struct sfunnel_connection *known) {
+                                     const struct cached_flow *cached) {
     __u32 service = cached->carrier_dport, end = packet->l4_offset + packet->l4_length;
     __u16 original = packet->flow.dport;
     struct l4_start *changed;
@@ -179,20 +179,14 @@ static __noinline int begin_funneled(struct __sk_buff *skb, struct packet *packe
 
     read_options(skb, packet, packet->l4_offset, end);
     if (packet->options.is_signed) {
-        if (known)
-            remove_known(packet, known);
+        forget_connection(packet);
         return SFUNNEL_TRANSLATE_SIGNED;
     }
-    if (known && known->kind == SFUNNEL_FUNNEL && known->dport == service) {
-        begin_again(packet, known);
-        port = known->sport;
-    } else {
-        if (known)
-            remove_known(packet, known);
+    port = begin_known(packet, SFUNNEL_FUNNEL, service);
+    if (port < 0)
         port = begin_new(packet, SFUNNEL_FUNNEL, service);
-        if (port < 0)
-            return outcome_without_port(port);
-    }
+    if (port < 0)
+        return outcome_without_port(port);
     if (packet->options.has_fast_open || has_payload(packet))
         count_event(SFUNNEL_CONNECTION_FAST_OPEN_REMOVED);
     if (packet->options.has_fast_open && remove_fast_open(skb, packet, end))
@@ -218,33 +212,31 @@ static __noinline bool may_put_back(struct packet *packet, __u32 generation, __u
     return rule && port_matches(&rule->allow, port);
 }
 
+/* Service side: do these ports belong to a connection that lives, to another port than this one? */
+static __noinline bool is_another_alive(struct packet *packet, __u32 original) {
+    struct sfunnel_connection *known = known_connection(packet);
+
+    return known && known->kind == SFUNNEL_UNFUNNEL && known->dport != original && is_alive(known);
+}
+
 /* Service side: a SYN has brought its mark. */
 static __noinline int begin_unfunneled(struct __sk_buff *skb, struct packet *packet,
-                                       const struct cached_flow *cached,
-                                       struct sfunnel_connection *known) {
+                                       const struct cached_flow *cached) {
     __u16 original = marked_port(&packet->start);
     struct l4_start *changed;
-    int port = -1;
+    int port;
 
     if (!may_put_back(packet, cached->generation, original)) {
         answer_by_reset(skb, packet);
         return SFUNNEL_TRANSLATE_NOT_ALLOWED;
     }
-    if (known && known->kind == SFUNNEL_UNFUNNEL) {
-        if (known->dport == original) {
-            begin_again(packet, known);
-            port = known->sport;
-        } else if (known->is_established && !is_over_for_good(known)) {
-            return challenge(skb, packet, known->sport, known->dport);
-        }
-    }
-    if (port < 0) {
-        if (known)
-            remove_known(packet, known);
+    if (is_another_alive(packet, original))
+        return challenge(skb, packet);
+    port = begin_known(packet, SFUNNEL_UNFUNNEL, original);
+    if (port < 0)
         port = begin_new(packet, SFUNNEL_UNFUNNEL, original);
-        if (port < 0)
-            return outcome_without_port(port);
-    }
+    if (port < 0)
+        return outcome_without_port(port);
     changed = begin_change(packet);
     change_ports(changed, port, original);
     changed->tcp.ack = 0;
@@ -252,27 +244,11 @@ static __noinline int begin_unfunneled(struct __sk_buff *skb, struct packet *pac
     return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_UNFUNNELED;
 }
 
-/*
- * A SYN that no rule translates. It is a real connection, whatever its ports have been before:
- * those that are translated begin with a rule's or with a mark.
- */
-static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet, __u32 shared_ports,
-                                   struct sfunnel_connection *known) {
+/* A SYN of a real connection of which nothing is known. */
+static __always_inline int begin_new_direct(struct __sk_buff *skb, struct packet *packet,
+                                            __u32 shared_ports) {
     int port;
 
-    if (known && known->kind == SFUNNEL_UNFUNNEL && known->is_established &&
-        !is_over_for_good(known))
-        return challenge(skb, packet, known->sport, known->dport);
-    if (known && (known->kind == SFUNNEL_UNFUNNEL || known->kind == SFUNNEL_FUNNEL)) {
-        remove_known(packet, known);
-        known = NULL;
-    }
-    if (known && known->kind == SFUNNEL_FUNNELED_REPLY)
-        return refuse(skb, packet, known);
-    if (known) {
-        begin_again(packet, known);
-        return go_on(skb, packet, known->kind, known->sport, known->dport);
-    }
     if (!shared_ports || !set_holds_port(shared_ports, packet->flow.dport))
         return GO_ON;
     port = begin_new(packet, SFUNNEL_DIRECT, packet->flow.dport);
@@ -281,17 +257,79 @@ static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet,
     return port < 0 ? GO_ON : go_on(skb, packet, SFUNNEL_DIRECT, port, packet->flow.dport);
 }
 
-/* A packet of a connection that is known. */
-static __noinline int continue_known(struct __sk_buff *skb, struct packet *packet,
-                                     struct cached_flow *cached, struct sfunnel_connection *known) {
-    __u8 kind = known->kind, flags = packet->tcp_flags;
-    __u16 sport = known->sport, dport = known->dport;
+/*
+ * A SYN that no rule translates. It is a real connection, whatever its ports have been before:
+ * those that are translated begin with a rule's or with a mark.
+ */
+static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet,
+                                   __u32 shared_ports) {
+    struct sfunnel_connection *known = known_connection(packet);
+
+    if (!known)
+        return begin_new_direct(skb, packet, shared_ports);
+    switch (known->kind) {
+    case SFUNNEL_UNFUNNEL:
+        if (is_alive(known))
+            return challenge(skb, packet);
+        remove_known(packet, known);
+        return begin_new_direct(skb, packet, shared_ports);
+    case SFUNNEL_FUNNEL:
+        remove_known(packet, known);
+        return begin_new_direct(skb, packet, shared_ports);
+    case SFUNNEL_FUNNELED_REPLY:
+        return refuse(skb, packet);
+    case SFUNNEL_UNFUNNELED_REPLY:
+        note_state(packet, known);
+        break;
+    default:
+        begin_again(packet, known);
+    }
+    return go_on(skb, packet, known->kind, known->sport, known->dport);
+}
+
+/* One of a connection that is not known. */
+static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *packet,
+                                       struct cached_flow *cached, __u32 shared_ports) {
+    __u32 kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    __u32 end = packet->l4_offset + packet->l4_length;
+
+    if (kind == SFUNNEL_FUNNEL_TRANSLATE) {
+        if (accepts_connection(packet->tcp_flags)) {
+            adopt(packet);
+            return SFUNNEL_TRANSLATE_INBOUND;
+        }
+        read_options(skb, packet, packet->l4_offset, end);
+        if (packet->options.is_signed)
+            return SFUNNEL_TRANSLATE_SIGNED;
+        answer_by_reset(skb, packet);
+        return SFUNNEL_TRANSLATE_LOST;
+    }
+    if (shared_ports && !(packet->tcp_flags & TCP_FLAG_RST) &&
+        set_holds_port(shared_ports, packet->flow.dport))
+        packet->is_adoptable = true;
+    else
+        cache_no_connection(cached);
+    return GO_ON;
+}
+
+/* A packet that is not the SYN of a connection. */
+static __noinline int continue_connection(struct __sk_buff *skb, struct packet *packet,
+                                          struct cached_flow *cached, __u32 shared_ports) {
+    struct sfunnel_connection *known = known_connection(packet);
+    __u8 kind, flags = packet->tcp_flags;
     struct l4_start *changed;
+    __u16 sport, dport;
+
+    if (!known)
+        return continue_unknown(skb, packet, cached, shared_ports);
+    kind = known->kind;
+    sport = known->sport;
+    dport = known->dport;
 
     if (kind == SFUNNEL_FUNNELED_REPLY && flags & TCP_FLAG_SYN) {
         if (!accepts_connection(flags) || flags & TCP_FLAG_URG ||
-            packet->start.tcp.urgent != bpf_htons(sport))
-            return refuse(skb, packet, known);
+            packet->start.tcp.urgent != bpf_htons(sport) || sport == 0)
+            return refuse(skb, packet);
         changed = begin_change(packet);
         change_ports(changed, sport, dport);
         changed->tcp.urgent = 0;
@@ -309,36 +347,10 @@ static __noinline int continue_known(struct __sk_buff *skb, struct packet *packe
     return go_on(skb, packet, kind, sport, dport);
 }
 
-/* A packet of a connection that is not known, and not the SYN of one. */
-static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *packet,
-                                       struct cached_flow *cached, __u32 shared_ports) {
-    __u32 kind = cached->rule_index ? cached->kind : SFUNNEL_END;
-    __u32 end = packet->l4_offset + packet->l4_length;
-
-    if (kind == SFUNNEL_FUNNEL_TRANSLATE) {
-        if (accepts_connection(packet->tcp_flags)) {
-            adopt(packet, false);
-            return SFUNNEL_TRANSLATE_INBOUND;
-        }
-        read_options(skb, packet, packet->l4_offset, end);
-        if (packet->options.is_signed)
-            return SFUNNEL_TRANSLATE_SIGNED;
-        answer_by_reset(skb, packet);
-        return SFUNNEL_TRANSLATE_LOST;
-    }
-    if (kind != SFUNNEL_FUNNEL_ENCAP && shared_ports && !(packet->tcp_flags & TCP_FLAG_RST) &&
-        set_holds_port(shared_ports, packet->flow.dport))
-        adopt(packet, true);
-    else
-        cache_no_connection(cached);
-    return GO_ON;
-}
-
 /* Looks a TCP packet up in the table of connections. GO_ON: the rules say what becomes of it. */
 VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cached,
                                   __u32 shared_ports) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
     __u32 kind;
 
     if (!packet || IS_MISSING(cached))
@@ -347,20 +359,18 @@ VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cac
     cached->connections_added = connections_added;
     cached->connections_removed = connections_removed;
     set_no_connection_known(cached);
-    known = find_connection(packet);
+    find_connection(packet);
     if (!offers_connection(packet->tcp_flags))
-        return known ? continue_known(skb, packet, cached, known)
-                     : continue_unknown(skb, packet, cached, shared_ports);
+        return continue_connection(skb, packet, cached, shared_ports);
     if (kind == SFUNNEL_FUNNEL_TRANSLATE)
-        return begin_funneled(skb, packet, cached, known);
+        return begin_funneled(skb, packet, cached);
     if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)
-        return begin_unfunneled(skb, packet, cached, known);
+        return begin_unfunneled(skb, packet, cached);
     if (kind == SFUNNEL_FUNNEL_ENCAP) {
-        if (known)
-            remove_known(packet, known);
+        forget_connection(packet);
         return GO_ON;
     }
-    return begin_direct(skb, packet, shared_ports, known);
+    return begin_direct(skb, packet, shared_ports);
 }
 
 /* Nothing of translate concerns it: UDP, and carriers, which are no connections. */
