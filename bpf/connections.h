@@ -84,17 +84,31 @@ static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
     twin->ifindex = key->ifindex;
 }
 
-/* Takes both entries out of the table. */
-static __noinline void remove_connection(struct packet *packet, const struct sfunnel_reply_key *key,
-                                         __u16 sport, __u16 dport) {
-    struct sfunnel_reply_key *twin = &packet->removed_key;
+/*
+ * Takes the entry of packet->removed_key out of the table, and its twin. Global, as what is called
+ * from many places: the verifier looks at it once and not once a call.
+ */
+__noinline int remove_both(__u32 sport, __u32 dport) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_reply_key *twin;
 
-    set_twin_key(twin, key, sport, dport);
+    if (!packet)
+        return -1;
+    twin = &packet->removed_twin_key;
+    set_twin_key(twin, &packet->removed_key, sport, dport);
     bpf_map_delete_elem(&connections, twin);
-    if (bpf_map_delete_elem(&connections, key))
-        return;
+    if (bpf_map_delete_elem(&connections, &packet->removed_key))
+        return 0;
     __sync_fetch_and_add(&connections_removed, 1);
     count_event(SFUNNEL_CONNECTION_REMOVED);
+    return 0;
+}
+
+static __always_inline void remove_connection(struct packet *packet,
+                                              const struct sfunnel_reply_key *key, __u16 sport,
+                                              __u16 dport) {
+    packet->removed_key = *key;
+    remove_both(sport, dport);
 }
 
 /* Puts an entry, made in packet->connection, into the table. */
@@ -179,28 +193,36 @@ static __always_inline struct sfunnel_connection *known_connection(struct packet
     return bpf_map_lookup_elem(&connections, &packet->reply_key);
 }
 
-/* What both entries are told. `known` is the one of the packet, and packet->twin_key the other's.
- */
-static __noinline void set_state(struct packet *packet, struct sfunnel_connection *known,
-                                 __u32 is_established, __u32 fins, __u32 reset) {
-    struct sfunnel_connection *twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+static __always_inline void tell(struct sfunnel_connection *connection, bool is_established,
+                                 __u32 fins, __u8 reset) {
+    connection->is_established = is_established;
+    connection->has_fin = fins & 1;
+    connection->has_reply_fin = fins >> 1;
+    connection->reset = reset;
+}
 
-    known->is_established = is_established;
-    known->has_fin = fins & 1;
-    known->has_reply_fin = fins >> 1;
-    known->reset = reset;
+/* What both entries are told, that of the packet and its twin. */
+__noinline int set_state(__u32 is_established, __u32 fins, __u32 reset) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known, *twin;
+
+    if (!packet)
+        return -1;
+    known = known_connection(packet);
+    if (!known)
+        return -1;
+    tell(known, is_established, fins, reset);
+    twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
     if (!twin)
-        return;
-    twin->is_established = is_established;
-    twin->has_fin = fins & 1;
-    twin->has_reply_fin = fins >> 1;
-    twin->reset = reset;
+        return -1;
+    tell(twin, is_established, fins, reset);
+    return 0;
 }
 
 /* A SYN comes for a connection that was over: it begins anew. */
-static __always_inline void begin_again(struct packet *packet, struct sfunnel_connection *known) {
+static __always_inline void begin_again(const struct sfunnel_connection *known) {
     if (is_over_for_good(known))
-        set_state(packet, known, false, 0, SFUNNEL_NOT_RESET);
+        set_state(false, 0, SFUNNEL_NOT_RESET);
 }
 
 static __always_inline void remove_known(struct packet *packet,
@@ -209,11 +231,16 @@ static __always_inline void remove_known(struct packet *packet,
 }
 
 /* Whatever the table holds of these ports, it is none of this any more. */
-static __noinline void forget_connection(struct packet *packet) {
-    struct sfunnel_connection *known = known_connection(packet);
+__noinline int forget_connection(void) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known;
 
+    if (!packet)
+        return -1;
+    known = known_connection(packet);
     if (known)
         remove_known(packet, known);
+    return 0;
 }
 
 /* Is somebody at work on it? */
@@ -222,10 +249,14 @@ static __always_inline bool is_alive(const struct sfunnel_connection *connection
 }
 
 /* Has somebody the place of packet->twin_key, with this port? */
-static __noinline bool is_taken(struct packet *packet, __u32 port) {
-    struct sfunnel_reply_key *key = &packet->twin_key;
+__noinline int is_taken(__u32 port) {
+    struct packet *packet = packet_under_way();
     struct sfunnel_connection *known;
+    struct sfunnel_reply_key *key;
 
+    if (!packet)
+        return true;
+    key = &packet->twin_key;
     key->dport = port;
     known = bpf_map_lookup_elem(&connections, key);
     if (!known)
@@ -244,7 +275,7 @@ static __noinline bool is_taken(struct packet *packet, __u32 port) {
 static __always_inline int free_port(struct packet *packet) {
     __u32 hash;
 
-    if (!is_taken(packet, packet->flow.sport))
+    if (!is_taken(packet->flow.sport))
         return packet->flow.sport;
     hash = flow_hash_word(flow_hash(&packet->flow), bpf_ntohl(packet->start.tcp.seq));
 #pragma unroll
@@ -252,17 +283,20 @@ static __always_inline int free_port(struct packet *packet) {
         __u64 spread = flow_hash_word(hash, attempt);
         __u16 candidate = LOWEST_CANDIDATE + (spread * (65536 - LOWEST_CANDIDATE) >> 32);
 
-        if (!is_taken(packet, candidate))
+        if (!is_taken(candidate))
             return candidate;
     }
     return -1;
 }
 
 /* Both entries of a connection that leaves with these ports. */
-static __noinline int add_connection(struct packet *packet, __u32 kind, __u32 sport, __u32 dport,
-                                     __u32 is_established) {
-    struct sfunnel_connection *connection = &packet->connection;
+__noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_established) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *connection;
 
+    if (!packet)
+        return -1;
+    connection = &packet->connection;
     remove_those_over(packet);
     set_twin_key(&packet->twin_key, &packet->reply_key, sport, dport);
     __builtin_memset(connection, 0, sizeof(*connection));
@@ -293,13 +327,17 @@ enum beginning {
 };
 
 /* The source port of the same connection, if it is known; another one of these ports has to go. */
-static __noinline int begin_known(struct packet *packet, __u32 kind, __u32 dport) {
-    struct sfunnel_connection *known = known_connection(packet);
+__noinline int begin_known(__u32 kind, __u32 dport) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known;
 
+    if (!packet)
+        return BEGINNING_NO_ROOM;
+    known = known_connection(packet);
     if (!known)
         return BEGINNING_NO_PORT;
     if (known->kind == kind && known->dport == dport) {
-        begin_again(packet, known);
+        begin_again(known);
         return known->sport;
     }
     remove_known(packet, known);
@@ -307,14 +345,17 @@ static __noinline int begin_known(struct packet *packet, __u32 kind, __u32 dport
 }
 
 /* A connection to `dport`, of which nothing is known: gives its source port, or why it has none. */
-static __noinline int begin_new(struct packet *packet, __u32 kind, __u32 dport) {
+__noinline int begin_new(__u32 kind, __u32 dport) {
+    struct packet *packet = packet_under_way();
     int port;
 
+    if (!packet)
+        return BEGINNING_NO_ROOM;
     set_twin_key(&packet->twin_key, &packet->reply_key, packet->flow.sport, dport);
     port = free_port(packet);
     if (port < 0)
         return BEGINNING_NO_PORT;
-    if (add_connection(packet, kind, port, dport, false))
+    if (add_connection(kind, port, dport, false))
         return BEGINNING_NO_ROOM;
     if (port != packet->flow.sport)
         count_event(SFUNNEL_CONNECTION_REMAPPED);
@@ -325,43 +366,59 @@ static __noinline int begin_new(struct packet *packet, __u32 kind, __u32 dport) 
  * A real connection that goes on as it is, and is under way where it does not begin with this
  * SYN-ACK; not if another one has its place.
  */
-static __noinline void adopt(struct packet *packet) {
-    __u16 sport = packet->flow.sport, dport = packet->flow.dport;
+__noinline int adopt(void) {
+    struct packet *packet = packet_under_way();
+    __u16 sport, dport;
 
+    if (!packet)
+        return -1;
+    sport = packet->flow.sport;
+    dport = packet->flow.dport;
     set_twin_key(&packet->twin_key, key_of_reply(packet, &packet->flow, false), sport, dport);
-    if (!is_taken(packet, sport))
-        add_connection(packet, SFUNNEL_DIRECT, sport, dport,
-                       !accepts_connection(packet->tcp_flags));
+    if (!is_taken(sport))
+        add_connection(SFUNNEL_DIRECT, sport, dport, !accepts_connection(packet->tcp_flags));
+    return 0;
 }
 
 /* A packet of the connection, and not a SYN that begins it, comes by. */
-static __noinline void note_state(struct packet *packet, struct sfunnel_connection *known) {
-    bool is_reply = is_reply_kind(known->kind);
-    __u8 flags = packet->tcp_flags, reset = is_reply ? SFUNNEL_RESET_BY_REPLY : SFUNNEL_RESET;
-    __u32 is_established = known->is_established, said = known->reset;
-    __u32 fins = !!known->has_fin | !!known->has_reply_fin << 1, before = fins;
+__noinline int note_state(void) {
+    struct packet *packet = packet_under_way();
+    __u32 is_established, said, fins, fins_before, reset;
+    struct sfunnel_connection *known;
+    bool is_reply;
+    __u8 flags;
 
-    if (flags & TCP_FLAG_RST) {
-        /* One that was only begun is over at once; nobody has sent anything that may be late. */
-        if (!is_established) {
-            remove_connection(packet, &packet->reply_key, known->sport, known->dport);
-            return;
-        }
-        said = reset;
-    } else {
-        /* Whoever has said it and goes on did not mean it, or it was not he (RFC 5961). */
-        if (said == reset)
-            said = SFUNNEL_NOT_RESET;
-        if (flags & TCP_FLAG_FIN)
-            fins |= is_reply ? 2 : 1;
-        if (!is_reply && !(flags & TCP_FLAG_SYN))
-            is_established = true;
+    if (!packet)
+        return -1;
+    known = known_connection(packet);
+    if (!known)
+        return -1;
+    flags = packet->tcp_flags;
+    is_reply = is_reply_kind(known->kind);
+    is_established = known->is_established;
+    /* One that was only begun is over at once; nobody has sent anything that may be late. */
+    if (flags & TCP_FLAG_RST && !is_established) {
+        remove_known(packet, known);
+        return 0;
     }
-    if (is_established == known->is_established && said == known->reset && fins == before)
-        return;
-    if ((said && !known->reset) || (fins == 3 && before != 3))
+    reset = is_reply ? SFUNNEL_RESET_BY_REPLY : SFUNNEL_RESET;
+    said = known->reset;
+    fins = !!known->has_fin | !!known->has_reply_fin << 1;
+    fins_before = fins;
+    if (flags & TCP_FLAG_RST)
+        said = reset;
+    else if (said == reset)
+        /* Whoever has said it and goes on did not mean it, or it was not he (RFC 5961). */
+        said = SFUNNEL_NOT_RESET;
+    if (flags & TCP_FLAG_FIN)
+        fins |= is_reply ? 2 : 1;
+    if (!is_reply && !(flags & (TCP_FLAG_SYN | TCP_FLAG_RST)))
+        is_established = true;
+    if (is_established == known->is_established && said == known->reset && fins == fins_before)
+        return 0;
+    if ((said && !known->reset) || (fins == 3 && fins_before != 3))
         remember_end(packet);
-    set_state(packet, known, is_established, fins, said);
+    return set_state(is_established, fins, said);
 }
 
 #endif

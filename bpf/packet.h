@@ -159,6 +159,7 @@ struct packet {
     struct l4_start changed_start;
     struct sfunnel_reply_key twin_key;
     struct sfunnel_reply_key removed_key;
+    struct sfunnel_reply_key removed_twin_key;
     struct sfunnel_connection connection;
     struct sfunnel_closing closing;
 };

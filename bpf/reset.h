@@ -134,17 +134,20 @@ static __always_inline int write_reset_ipv6(struct __sk_buff *skb, struct packet
  * Sends the answer back where the packet came from. IPv4 options are nobody's who answers, so such
  * a packet gets none; nor does a reset.
  */
-static __noinline void answer_by_reset(struct __sk_buff *skb, struct packet *packet) {
-    if (packet->tcp_flags & TCP_FLAG_RST)
-        return;
+__noinline int answer_by_reset(struct __sk_buff *skb) {
+    struct packet *packet = packet_under_way();
+
+    if (!packet || packet->tcp_flags & TCP_FLAG_RST)
+        return -1;
     if (is_ip6(packet) ? write_reset_ipv6(skb, packet) : write_reset(skb, packet))
-        return;
+        return -1;
     if (swap_mac_addresses(skb, packet->network_offset))
-        return;
+        return -1;
     /* A mark would take it to where marked packets go. */
     skb->mark = 0;
     packet->is_answered = true;
     bpf_redirect(skb->ifindex, packet->direction == SFUNNEL_EGRESS ? BPF_F_INGRESS : 0);
+    return 0;
 }
 
 #endif

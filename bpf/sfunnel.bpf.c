@@ -195,7 +195,7 @@ static __always_inline int live(struct __sk_buff *skb, struct packet *packet) {
     if (!is_untouched(outcome))
         return outcome;
     if (packet->is_adoptable)
-        adopt(packet);
+        adopt();
     if (replies_at(in_force, opposite(packet->direction)) & SFUNNEL_REPLY_TO_FUNNEL)
         forget_unfunneled(packet);
     return outcome;

@@ -110,20 +110,21 @@ __noinline int step_over_option(struct __sk_buff *skb, int place, int end) {
     return place + length;
 }
 
-static __noinline void walk_options(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end) {
+__noinline int walk_options(struct __sk_buff *skb, __u32 tcp_offset, __u32 packet_end) {
     int place = tcp_offset + sizeof(struct tcphdr), end;
     int length = read_byte(skb, tcp_offset + TCP_OFFSET_BYTE);
 
     if (length < 0)
-        return;
+        return 0;
     end = tcp_offset + (length >> 4 << 2);
     /* Options that are not all there may be anything. */
     if ((__u32)end > packet_end)
-        return;
+        return 0;
         /* Without CAP_PERFMON the verifier follows a loop beyond its end. */
 #pragma unroll
     for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
         place = step_over_option(skb, place, end);
+    return 0;
 }
 
 /* Looks through the options of the TCP header that begins at `tcp_offset`. */

@@ -46,10 +46,14 @@ static __always_inline void change_ports(struct l4_start *start, __u16 sport, __
  * Writes the changed header. None of it is part of the pseudo header, so under CHECKSUM_PARTIAL the
  * helper leaves the seed alone, and all offloads go on.
  */
-static __noinline int write_change(struct __sk_buff *skb, struct packet *packet) {
-    __u32 place = packet->l4_offset + TCP_CHECKSUM;
+__noinline int write_change(struct __sk_buff *skb) {
+    struct packet *packet = packet_under_way();
     __s64 difference;
+    __u32 place;
 
+    if (!packet)
+        return -1;
+    place = packet->l4_offset + TCP_CHECKSUM;
     /* In both, so it has no part in the difference. */
     packet->changed_start.tcp.checksum = packet->start.tcp.checksum;
     difference = bpf_csum_diff((__be32 *)&packet->start, sizeof(packet->start),
@@ -109,14 +113,18 @@ static __always_inline bool has_payload(const struct packet *packet) {
  * failed. CHECKSUM_COMPLETE is kept true: the part that is cut is subtracted from it by the kernel,
  * what changes in the headers is told to it.
  */
-static __noinline int cut_payload(struct __sk_buff *skb, struct packet *packet) {
-    __u32 header_length = tcp_header_length(packet);
-    __u32 length = packet->l4_length - header_length;
-    __u32 place = packet->l4_offset + TCP_CHECKSUM, lengths;
+__noinline int cut_payload(struct __sk_buff *skb) {
+    struct packet *packet = packet_under_way();
+    __u32 header_length, length, place, lengths;
     __s64 sum;
 
+    if (!packet)
+        return -1;
     if (!has_payload(packet))
         return 0;
+    header_length = tcp_header_length(packet);
+    length = packet->l4_length - header_length;
+    place = packet->l4_offset + TCP_CHECKSUM;
     sum = sum_bytes(skb, packet->l4_offset + header_length, length);
     lengths = bpf_htons(header_length) + (__u16)~bpf_htons(packet->l4_length);
     packet->changed_ip = changed_ip(&packet->ip, IPPROTO_TCP, -(__s32)length);
@@ -131,10 +139,14 @@ static __noinline int cut_payload(struct __sk_buff *skb, struct packet *packet) 
 }
 
 /* A SYN on the ports of a connection that lives: whoever owns it says what is right. */
-static __noinline int challenge(struct __sk_buff *skb, struct packet *packet) {
-    struct sfunnel_connection *known = known_connection(packet);
+__noinline int challenge(struct __sk_buff *skb) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known;
     struct l4_start *changed;
 
+    if (!packet)
+        return SFUNNEL_FAILED;
+    known = known_connection(packet);
     if (!known)
         return SFUNNEL_FAILED;
     changed = begin_change(packet);
@@ -142,7 +154,7 @@ static __noinline int challenge(struct __sk_buff *skb, struct packet *packet) {
     changed->tcp.flags = TCP_FLAG_ACK;
     changed->tcp.ack = 0;
     changed->tcp.urgent = 0;
-    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_CHALLENGED;
+    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_CHALLENGED;
 }
 
 /*
@@ -150,10 +162,14 @@ static __noinline int challenge(struct __sk_buff *skb, struct packet *packet) {
  * connection is established, it is not the answer, and whoever gets the reset knows that it is none
  * for him (RFC 5961); the entry stays.
  */
-static __noinline int refuse(struct __sk_buff *skb, struct packet *packet) {
-    struct sfunnel_connection *known = known_connection(packet);
+__noinline int refuse(struct __sk_buff *skb) {
+    struct packet *packet = packet_under_way();
+    struct sfunnel_connection *known;
     struct l4_start *changed;
 
+    if (!packet)
+        return SFUNNEL_FAILED;
+    known = known_connection(packet);
     if (!known)
         return SFUNNEL_FAILED;
     changed = begin_change(packet);
@@ -162,7 +178,7 @@ static __noinline int refuse(struct __sk_buff *skb, struct packet *packet) {
     changed->tcp.urgent = 0;
     if (!known->is_established)
         remove_known(packet, known);
-    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
+    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
 }
 
 static __always_inline int outcome_without_port(int reason) {
@@ -170,35 +186,40 @@ static __always_inline int outcome_without_port(int reason) {
 }
 
 /* Client side: a connection begins that a rule is about. */
-static __noinline int begin_funneled(struct __sk_buff *skb, struct packet *packet,
-                                     const struct cached_flow *cached) {
-    __u32 service = cached->carrier_dport, end = packet->l4_offset + packet->l4_length;
-    __u16 original = packet->flow.dport;
+__noinline int begin_funneled(struct __sk_buff *skb, __u32 service) {
+    struct packet *packet = packet_under_way();
     struct l4_start *changed;
+    __u16 original;
+    __u32 end;
     int port;
+
+    if (!packet)
+        return SFUNNEL_FAILED;
+    original = packet->flow.dport;
+    end = packet->l4_offset + packet->l4_length;
 
     read_options(skb, packet, packet->l4_offset, end);
     if (packet->options.is_signed) {
-        forget_connection(packet);
+        forget_connection();
         return SFUNNEL_TRANSLATE_SIGNED;
     }
-    port = begin_known(packet, SFUNNEL_FUNNEL, service);
+    port = begin_known(SFUNNEL_FUNNEL, service);
     if (port < 0)
-        port = begin_new(packet, SFUNNEL_FUNNEL, service);
+        port = begin_new(SFUNNEL_FUNNEL, service);
     if (port < 0)
         return outcome_without_port(port);
     if (packet->options.has_fast_open || has_payload(packet))
         count_event(SFUNNEL_CONNECTION_FAST_OPEN_REMOVED);
     if (packet->options.has_fast_open && remove_fast_open(skb, packet, end))
         return SFUNNEL_FAILED;
-    if (cut_payload(skb, packet))
+    if (cut_payload(skb))
         return SFUNNEL_FAILED;
     changed = begin_change(packet);
     change_ports(changed, port, service);
     changed->tcp.ack = bpf_htonl(MARK << 16 | original);
     changed->tcp.urgent = bpf_htons((__u16)~original);
     changed->tcp.flags &= ~TCP_FLAG_URG;
-    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_FUNNELED;
+    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_FUNNELED;
 }
 
 /* Service side: may this port be put back, by the rule that has matched? */
@@ -220,28 +241,32 @@ static __noinline bool is_another_alive(struct packet *packet, __u32 original) {
 }
 
 /* Service side: a SYN has brought its mark. */
-static __noinline int begin_unfunneled(struct __sk_buff *skb, struct packet *packet,
-                                       const struct cached_flow *cached) {
-    __u16 original = marked_port(&packet->start);
+__noinline int begin_unfunneled(struct __sk_buff *skb, __u32 generation) {
+    struct packet *packet = packet_under_way();
     struct l4_start *changed;
+    __u16 original;
     int port;
 
-    if (!may_put_back(packet, cached->generation, original)) {
-        answer_by_reset(skb, packet);
+    if (!packet)
+        return SFUNNEL_FAILED;
+    original = marked_port(&packet->start);
+
+    if (!may_put_back(packet, generation, original)) {
+        answer_by_reset(skb);
         return SFUNNEL_TRANSLATE_NOT_ALLOWED;
     }
     if (is_another_alive(packet, original))
-        return challenge(skb, packet);
-    port = begin_known(packet, SFUNNEL_UNFUNNEL, original);
+        return challenge(skb);
+    port = begin_known(SFUNNEL_UNFUNNEL, original);
     if (port < 0)
-        port = begin_new(packet, SFUNNEL_UNFUNNEL, original);
+        port = begin_new(SFUNNEL_UNFUNNEL, original);
     if (port < 0)
         return outcome_without_port(port);
     changed = begin_change(packet);
     change_ports(changed, port, original);
     changed->tcp.ack = 0;
     changed->tcp.urgent = 0;
-    return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_UNFUNNELED;
+    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_UNFUNNELED;
 }
 
 /* A SYN of a real connection of which nothing is known. */
@@ -251,7 +276,7 @@ static __always_inline int begin_new_direct(struct __sk_buff *skb, struct packet
 
     if (!shared_ports || !set_holds_port(shared_ports, packet->flow.dport))
         return GO_ON;
-    port = begin_new(packet, SFUNNEL_DIRECT, packet->flow.dport);
+    port = begin_new(SFUNNEL_DIRECT, packet->flow.dport);
     if (port == BEGINNING_NO_PORT)
         return SFUNNEL_NO_FREE_PORT;
     return port < 0 ? GO_ON : go_on(skb, packet, SFUNNEL_DIRECT, port, packet->flow.dport);
@@ -270,19 +295,19 @@ static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet,
     switch (known->kind) {
     case SFUNNEL_UNFUNNEL:
         if (is_alive(known))
-            return challenge(skb, packet);
+            return challenge(skb);
         remove_known(packet, known);
         return begin_new_direct(skb, packet, shared_ports);
     case SFUNNEL_FUNNEL:
         remove_known(packet, known);
         return begin_new_direct(skb, packet, shared_ports);
     case SFUNNEL_FUNNELED_REPLY:
-        return refuse(skb, packet);
+        return refuse(skb);
     case SFUNNEL_UNFUNNELED_REPLY:
-        note_state(packet, known);
+        note_state();
         break;
     default:
-        begin_again(packet, known);
+        begin_again(known);
     }
     return go_on(skb, packet, known->kind, known->sport, known->dport);
 }
@@ -295,13 +320,13 @@ static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *pac
 
     if (kind == SFUNNEL_FUNNEL_TRANSLATE) {
         if (accepts_connection(packet->tcp_flags)) {
-            adopt(packet);
+            adopt();
             return SFUNNEL_TRANSLATE_INBOUND;
         }
         read_options(skb, packet, packet->l4_offset, end);
         if (packet->options.is_signed)
             return SFUNNEL_TRANSLATE_SIGNED;
-        answer_by_reset(skb, packet);
+        answer_by_reset(skb);
         return SFUNNEL_TRANSLATE_LOST;
     }
     if (shared_ports && !(packet->tcp_flags & TCP_FLAG_RST) &&
@@ -329,18 +354,19 @@ static __noinline int continue_connection(struct __sk_buff *skb, struct packet *
     if (kind == SFUNNEL_FUNNELED_REPLY && flags & TCP_FLAG_SYN) {
         if (!accepts_connection(flags) || flags & TCP_FLAG_URG ||
             packet->start.tcp.urgent != bpf_htons(sport) || sport == 0)
-            return refuse(skb, packet);
+            return refuse(skb);
+        note_state();
         changed = begin_change(packet);
         change_ports(changed, sport, dport);
         changed->tcp.urgent = 0;
-        return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_REPLY_UNFUNNELED;
+        return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_REPLY_UNFUNNELED;
     }
-    note_state(packet, known);
+    note_state();
     if (kind == SFUNNEL_UNFUNNELED_REPLY && accepts_connection(flags) && !(flags & TCP_FLAG_URG)) {
         changed = begin_change(packet);
         change_ports(changed, sport, dport);
         changed->tcp.urgent = packet->start.source;
-        return write_change(skb, packet) ? SFUNNEL_FAILED : SFUNNEL_REPLY_FUNNELED;
+        return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_REPLY_FUNNELED;
     }
     if (!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)))
         cache_connection(cached, kind, sport, dport);
@@ -363,11 +389,11 @@ VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cac
     if (!offers_connection(packet->tcp_flags))
         return continue_connection(skb, packet, cached, shared_ports);
     if (kind == SFUNNEL_FUNNEL_TRANSLATE)
-        return begin_funneled(skb, packet, cached);
+        return begin_funneled(skb, cached->carrier_dport);
     if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)
-        return begin_unfunneled(skb, packet, cached);
+        return begin_unfunneled(skb, cached->generation);
     if (kind == SFUNNEL_FUNNEL_ENCAP) {
-        forget_connection(packet);
+        forget_connection();
         return GO_ON;
     }
     return begin_direct(skb, packet, shared_ports);

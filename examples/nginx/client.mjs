@@ -21,9 +21,7 @@ const { service, interface: device, namespace, direction } = values;
 if (!service) throw new Error("the address of the service is missing: --service 203.0.113.1");
 
 const funnel = await Funnel.load({
-  [direction]: [
-    tcp({ daddr: service, dport: 8080 }).funnel({ over: "tcp", dport: 80, sport: 540 }),
-  ],
+  [direction]: [tcp({ daddr: service, dport: 8080 }).funnel({ mode: "translate", dport: 80 })],
 });
 try {
   await funnel.attach(device, namespace ? { netns: namespace } : {});

@@ -16,7 +16,7 @@ const { values } = parseArgs({
 const { interface: device, namespace } = values;
 
 const funnel = await Funnel.load({
-  ingress: "ip tcp dport 80 actions unfunnel tcp allow 8080",
+  ingress: "tcp dport 80 actions unfunnel translate tcp allow 8080",
 });
 try {
   // "device" instead of "process" would outlive this program, and go with the interface.
