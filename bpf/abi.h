@@ -30,7 +30,10 @@ enum sfunnel_limit {
     SFUNNEL_GRACE_PLACE = 4,
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
-    /* Connections that are remembered, likewise; each takes two entries. */
+    /*
+     * Established connections that are remembered, likewise, and as many that have begun or are
+     * over; each takes two entries.
+     */
     SFUNNEL_DEFAULT_CONNECTIONS = 32768,
     /*
      * Bytes of the largest IP packet that is made, carrier included: the kernel enlarges no frame
@@ -306,28 +309,23 @@ enum sfunnel_connection_kind {
  * sfunnel_reply_key with to_unfunnel = 0. What is known of its state stands in both.
  */
 struct sfunnel_connection {
-    __u64 last_seen; /* nanoseconds since boot, of the last packet in either direction, roughly */
-    __u16 sport;     /* host order */
+    __u64 last_seen;  /* nanoseconds since boot, of the last packet in either direction, roughly */
+    __u32 answer_seq; /* host order; of the SYN-ACK, and one more: what is to be acknowledged */
+    __u16 sport;      /* host order */
     __u16 dport;
     __u8 kind;           /* enum sfunnel_connection_kind */
-    __u8 is_established; /* the side that began it has gone on after its SYN */
+    __u8 has_answer;     /* a SYN-ACK has come by */
+    __u8 is_established; /* and the side that began it has acknowledged that */
     __u8 has_fin;        /* from the side that began it */
     __u8 has_reply_fin;  /* from the other one */
     __u8 reset;          /* who has said it: enum sfunnel_reset */
-    __u8 zero[7];
+    __u8 zero[2];
 };
 
 enum sfunnel_reset {
     SFUNNEL_NOT_RESET,
     SFUNNEL_RESET,
     SFUNNEL_RESET_BY_REPLY,
-};
-
-/* A connection that is over, in the queue of those that may go from the table after a while. */
-struct sfunnel_closing {
-    __u64 since; /* nanoseconds since boot */
-    struct sfunnel_reply_key key;
-    __u32 zero;
 };
 
 /* Key of the MTUs of routes, a longest-prefix trie. A value of 0: this one has none. */
@@ -355,8 +353,11 @@ enum sfunnel_flow_event {
     SFUNNEL_CONNECTION_NOT_ADDED,
     /* A connection got another source port, because one of the same ports had its own. */
     SFUNNEL_CONNECTION_REMAPPED,
-    /* A connection was over, or silent for too long, and left the table. */
+    /* A connection was refused, or silent for too long, or another one took its ports. */
     SFUNNEL_CONNECTION_REMOVED,
+    /* A connection came to the established ones, and went from them: over, or removed. */
+    SFUNNEL_CONNECTION_ESTABLISHED,
+    SFUNNEL_CONNECTION_OVER,
     /* A SYN lost the TCP fast open option or its payload. */
     SFUNNEL_CONNECTION_FAST_OPEN_REMOVED,
     SFUNNEL_FLOW_EVENTS,

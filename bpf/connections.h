@@ -6,6 +6,8 @@
  * rewritten packet is rewritten back, so either entry follows from the other: one that made room
  * for others is put back as long as the other is there.
  *
+ * Established ones are in `connections`, all others in `transients`.
+ *
  * A packet finds its connection under packet->reply_key; the key of the other entry, its twin, is
  * made in packet->twin_key.
  */
@@ -36,8 +38,8 @@ const volatile __u32 seconds_over = 60;
 const volatile __u32 seconds_beginning = 120;
 const volatile __u32 seconds_established = 432000;
 
-/* Of those that are over, how many are looked at when one begins: more end than begin never. */
-#define REMOVED_AT_ONCE 2
+/* How far behind the SYN-ACK an acknowledgment may be that establishes a connection. */
+#define ANSWER_WINDOW 0xffff
 
 /* Ports that are tried for a connection whose own is taken. */
 #define CONNECTION_PORT_CANDIDATES 8
@@ -57,6 +59,11 @@ static __always_inline bool is_to_service_port(__u8 kind) {
 
 static __always_inline bool is_over_for_good(const struct sfunnel_connection *connection) {
     return (connection->has_fin && connection->has_reply_fin) || connection->reset;
+}
+
+/* Does it belong to `connections`, and not to `transients`? */
+static __always_inline bool is_settled(const struct sfunnel_connection *connection) {
+    return connection->is_established && !is_over_for_good(connection);
 }
 
 static __always_inline bool is_expired(const struct sfunnel_connection *connection, __u64 now) {
@@ -96,8 +103,11 @@ __noinline int remove_both(__u32 sport, __u32 dport) {
         return -1;
     twin = &packet->removed_twin_key;
     set_twin_key(twin, &packet->removed_key, sport, dport);
-    bpf_map_delete_elem(&connections, twin);
-    if (bpf_map_delete_elem(&connections, &packet->removed_key))
+    if (bpf_map_delete_elem(&connections, twin))
+        bpf_map_delete_elem(&transients, twin);
+    if (bpf_map_delete_elem(&connections, &packet->removed_key) == 0)
+        count_event(SFUNNEL_CONNECTION_OVER);
+    else if (bpf_map_delete_elem(&transients, &packet->removed_key))
         return 0;
     __sync_fetch_and_add(&connections_removed, 1);
     count_event(SFUNNEL_CONNECTION_REMOVED);
@@ -111,9 +121,18 @@ static __always_inline void remove_connection(struct packet *packet,
     remove_both(sport, dport);
 }
 
-/* Puts an entry, made in packet->connection, into the table. */
+/* Puts an entry, made in packet->connection, into its table. */
 static __always_inline int add_entry(struct packet *packet, const struct sfunnel_reply_key *key) {
-    return bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
+    if (is_settled(&packet->connection))
+        return bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
+    return bpf_map_update_elem(&transients, key, &packet->connection, BPF_ANY);
+}
+
+static __always_inline struct sfunnel_connection *
+look_up_connection(const struct sfunnel_reply_key *key) {
+    struct sfunnel_connection *settled = bpf_map_lookup_elem(&connections, key);
+
+    return settled ? settled : bpf_map_lookup_elem(&transients, key);
 }
 
 /* The entry of the other direction as this one has it. */
@@ -127,41 +146,6 @@ static __always_inline void make_twin(struct packet *packet,
     twin->dport = packet->reply_key.sport;
 }
 
-/* Connections that have been over for long enough leave the table. */
-static __always_inline void remove_those_over(struct packet *packet) {
-    struct sfunnel_closing *closing = &packet->closing;
-    __u64 now = coarse_clock();
-
-#pragma unroll
-    for (int round = 0; round < REMOVED_AT_ONCE; round++) {
-        struct sfunnel_connection *connection;
-
-        if (bpf_map_peek_elem(&closings, closing) ||
-            (__s64)(now - closing->since) <= (__s64)(seconds_over * SECONDS) ||
-            bpf_map_pop_elem(&closings, closing))
-            return;
-        connection = bpf_map_lookup_elem(&connections, &closing->key);
-        if (!connection || !is_over_for_good(connection))
-            continue;
-        if (is_expired(connection, now)) {
-            remove_connection(packet, &closing->key, connection->sport, connection->dport);
-            continue;
-        }
-        /* Late segments have come by, or another CPU has taken the one that was due. */
-        closing->since = connection->last_seen;
-        bpf_map_push_elem(&closings, closing, BPF_EXIST);
-    }
-}
-
-static __noinline void remember_end(struct packet *packet) {
-    struct sfunnel_closing *closing = &packet->closing;
-
-    closing->since = coarse_clock();
-    closing->key = packet->reply_key;
-    closing->zero = 0;
-    bpf_map_push_elem(&closings, closing, BPF_EXIST);
-}
-
 /*
  * Looks the packet's connection up; its twin is there as well afterwards, and both have been seen.
  * It gives nothing: without CAP_PERFMON the verifier follows a NULL that it knows of as if it were
@@ -169,7 +153,7 @@ static __noinline void remember_end(struct packet *packet) {
  */
 static __noinline void find_connection(struct packet *packet) {
     struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
-    struct sfunnel_connection *known = bpf_map_lookup_elem(&connections, key), *twin;
+    struct sfunnel_connection *known = look_up_connection(key), *twin;
     __u64 now = coarse_clock();
 
     if (!known)
@@ -180,7 +164,7 @@ static __noinline void find_connection(struct packet *packet) {
     }
     set_twin_key(&packet->twin_key, key, known->sport, known->dport);
     known->last_seen = now;
-    twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+    twin = look_up_connection(&packet->twin_key);
     if (twin) {
         twin->last_seen = now;
         return;
@@ -190,39 +174,117 @@ static __noinline void find_connection(struct packet *packet) {
 }
 
 static __always_inline struct sfunnel_connection *known_connection(struct packet *packet) {
-    return bpf_map_lookup_elem(&connections, &packet->reply_key);
+    return look_up_connection(&packet->reply_key);
 }
 
-static __always_inline void tell(struct sfunnel_connection *connection, bool is_established,
-                                 __u32 fins, __u8 reset) {
-    connection->is_established = is_established;
-    connection->has_fin = fins & 1;
-    connection->has_reply_fin = fins >> 1;
-    connection->reset = reset;
+/* Both entries go to the other table; packet->connection is that of the packet. */
+static __noinline void move_entries(struct packet *packet) {
+    const struct sfunnel_reply_key *key = &packet->reply_key, *twin = &packet->twin_key;
+    bool is_now_settled = is_settled(&packet->connection);
+
+    /* In both tables for a moment, so that nobody misses them. */
+    add_entry(packet, key);
+    make_twin(packet, &packet->connection);
+    add_entry(packet, twin);
+    if (is_now_settled) {
+        bpf_map_delete_elem(&transients, key);
+        bpf_map_delete_elem(&transients, twin);
+        count_event(SFUNNEL_CONNECTION_ESTABLISHED);
+        return;
+    }
+    bpf_map_delete_elem(&connections, key);
+    bpf_map_delete_elem(&connections, twin);
+    count_event(SFUNNEL_CONNECTION_OVER);
+}
+
+/* What is known of the state of a connection, as one number: that is what functions take. */
+union connection_state {
+    struct {
+        __u8 has_answer;
+        __u8 is_established;
+        __u8 fins; /* 1: of the side that began it, 2: of the other one */
+        __u8 reset;
+    };
+    __u32 number;
+};
+
+static __always_inline __u32 state_of(const struct sfunnel_connection *connection) {
+    union connection_state state = {.number = 0};
+
+    state.has_answer = connection->has_answer;
+    state.is_established = connection->is_established;
+    state.fins = !!connection->has_fin | !!connection->has_reply_fin << 1;
+    state.reset = connection->reset;
+    return state.number;
+}
+
+static __always_inline void tell(struct sfunnel_connection *connection, __u32 number,
+                                 __u32 answer_seq) {
+    union connection_state state = {.number = number};
+
+    connection->has_answer = state.has_answer;
+    connection->is_established = state.is_established;
+    connection->has_fin = state.fins & 1;
+    connection->has_reply_fin = state.fins >> 1;
+    connection->reset = state.reset;
+    connection->answer_seq = answer_seq;
 }
 
 /* What both entries are told, that of the packet and its twin. */
-__noinline int set_state(__u32 is_established, __u32 fins, __u32 reset) {
+__noinline int set_state(__u32 state, __u32 answer_seq) {
     struct packet *packet = packet_under_way();
     struct sfunnel_connection *known, *twin;
+    bool was_settled;
 
     if (!packet)
         return -1;
     known = known_connection(packet);
     if (!known)
         return -1;
-    tell(known, is_established, fins, reset);
-    twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+    was_settled = is_settled(known);
+    tell(known, state, answer_seq);
+    packet->connection = *known;
+    if (is_settled(known) != was_settled) {
+        move_entries(packet);
+        return 0;
+    }
+    twin = look_up_connection(&packet->twin_key);
     if (!twin)
         return -1;
-    tell(twin, is_established, fins, reset);
+    tell(twin, state, answer_seq);
     return 0;
 }
 
-/* A SYN comes for a connection that was over: it begins anew. */
-static __always_inline void begin_again(const struct sfunnel_connection *known) {
-    if (is_over_for_good(known))
-        set_state(false, 0, SFUNNEL_NOT_RESET);
+/*
+ * Is a connection over, as far as one can believe it? What comes from the wire to the service port
+ * may be anybody's: a reset with a wrong sequence number, which the pod ignores (RFC 5961), must
+ * not be enough for a SYN to take the ports of a connection that lives.
+ */
+static __always_inline bool is_dead(const struct sfunnel_connection *connection) {
+    if (connection->kind != SFUNNEL_UNFUNNEL)
+        return is_over_for_good(connection);
+    return (connection->has_fin && connection->has_reply_fin) ||
+           connection->reset == SFUNNEL_RESET_BY_REPLY;
+}
+
+static __always_inline bool is_alive(const struct sfunnel_connection *connection) {
+    return connection->is_established && !is_dead(connection);
+}
+
+/*
+ * A SYN comes: a connection that was over begins anew, and whoever has said a reset takes it back.
+ * What CPUs have cached of the one before is not about this one.
+ */
+static __noinline void begin_again(const struct sfunnel_connection *known) {
+    union connection_state state = {.number = state_of(known)};
+
+    if (is_dead(known)) {
+        set_state(0, 0);
+        __sync_fetch_and_add(&connections_removed, 1);
+    } else if (state.reset) {
+        state.reset = SFUNNEL_NOT_RESET;
+        set_state(state.number, known->answer_seq);
+    }
 }
 
 static __always_inline void remove_known(struct packet *packet,
@@ -243,11 +305,6 @@ __noinline int forget_connection(void) {
     return 0;
 }
 
-/* Is somebody at work on it? */
-static __always_inline bool is_alive(const struct sfunnel_connection *connection) {
-    return connection->is_established && !is_over_for_good(connection);
-}
-
 /* Has somebody the place of packet->twin_key, with this port? */
 __noinline int is_taken(__u32 port) {
     struct packet *packet = packet_under_way();
@@ -258,7 +315,7 @@ __noinline int is_taken(__u32 port) {
         return true;
     key = &packet->twin_key;
     key->dport = port;
-    known = bpf_map_lookup_elem(&connections, key);
+    known = look_up_connection(key);
     if (!known)
         return false;
     if (!is_expired(known, coarse_clock()))
@@ -297,7 +354,6 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     if (!packet)
         return -1;
     connection = &packet->connection;
-    remove_those_over(packet);
     set_twin_key(&packet->twin_key, &packet->reply_key, sport, dport);
     __builtin_memset(connection, 0, sizeof(*connection));
     connection->last_seen = coarse_clock();
@@ -311,12 +367,15 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     }
     make_twin(packet, connection);
     if (add_entry(packet, &packet->twin_key)) {
-        bpf_map_delete_elem(&connections, &packet->reply_key);
+        if (bpf_map_delete_elem(&connections, &packet->reply_key))
+            bpf_map_delete_elem(&transients, &packet->reply_key);
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
     }
     __sync_fetch_and_add(&connections_added, 1);
     count_event(SFUNNEL_CONNECTION_ADDED);
+    if (is_established)
+        count_event(SFUNNEL_CONNECTION_ESTABLISHED);
     return 0;
 }
 
@@ -362,10 +421,7 @@ __noinline int begin_new(__u32 kind, __u32 dport) {
     return port;
 }
 
-/*
- * A real connection that goes on as it is, and is under way where it does not begin with this
- * SYN-ACK; not if another one has its place.
- */
+/* A real connection that is under way and goes on as it is; not if another one has its place. */
 __noinline int adopt(void) {
     struct packet *packet = packet_under_way();
     __u16 sport, dport;
@@ -376,17 +432,30 @@ __noinline int adopt(void) {
     dport = packet->flow.dport;
     set_twin_key(&packet->twin_key, key_of_reply(packet, &packet->flow, false), sport, dport);
     if (!is_taken(sport))
-        add_connection(SFUNNEL_DIRECT, sport, dport, !accepts_connection(packet->tcp_flags));
+        add_connection(SFUNNEL_DIRECT, sport, dport, true);
     return 0;
+}
+
+/*
+ * Does this segment say that its sender has seen the SYN-ACK? Whoever forges one would have to
+ * guess that, or a flood of SYNs and ACKs could drive out connections that live.
+ */
+static __always_inline bool acknowledges_answer(const struct packet *packet,
+                                                const struct sfunnel_connection *known) {
+    __u32 behind = bpf_ntohl(packet->start.tcp.ack) - known->answer_seq;
+
+    return (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
+           known->has_answer && behind <= ANSWER_WINDOW;
 }
 
 /* A packet of the connection, and not a SYN that begins it, comes by. */
 __noinline int note_state(void) {
     struct packet *packet = packet_under_way();
-    __u32 is_established, said, fins, fins_before, reset;
     struct sfunnel_connection *known;
+    union connection_state state;
+    __u32 before, answer_seq;
     bool is_reply;
-    __u8 flags;
+    __u8 flags, reset;
 
     if (!packet)
         return -1;
@@ -395,30 +464,31 @@ __noinline int note_state(void) {
         return -1;
     flags = packet->tcp_flags;
     is_reply = is_reply_kind(known->kind);
-    is_established = known->is_established;
     /* One that was only begun is over at once; nobody has sent anything that may be late. */
-    if (flags & TCP_FLAG_RST && !is_established) {
+    if (flags & TCP_FLAG_RST && !known->is_established) {
         remove_known(packet, known);
         return 0;
     }
+    before = state_of(known);
+    state.number = before;
+    answer_seq = known->answer_seq;
     reset = is_reply ? SFUNNEL_RESET_BY_REPLY : SFUNNEL_RESET;
-    said = known->reset;
-    fins = !!known->has_fin | !!known->has_reply_fin << 1;
-    fins_before = fins;
     if (flags & TCP_FLAG_RST)
-        said = reset;
-    else if (said == reset)
+        state.reset = reset;
+    else if (state.reset == reset)
         /* Whoever has said it and goes on did not mean it, or it was not he (RFC 5961). */
-        said = SFUNNEL_NOT_RESET;
+        state.reset = SFUNNEL_NOT_RESET;
     if (flags & TCP_FLAG_FIN)
-        fins |= is_reply ? 2 : 1;
-    if (!is_reply && !(flags & (TCP_FLAG_SYN | TCP_FLAG_RST)))
-        is_established = true;
-    if (is_established == known->is_established && said == known->reset && fins == fins_before)
+        state.fins |= is_reply ? 2 : 1;
+    if (is_reply && accepts_connection(flags)) {
+        state.has_answer = true;
+        answer_seq = bpf_ntohl(packet->start.tcp.seq) + 1;
+    }
+    if (!is_reply && acknowledges_answer(packet, known))
+        state.is_established = true;
+    if (state.number == before && answer_seq == known->answer_seq)
         return 0;
-    if ((said && !known->reset) || (fins == 3 && fins_before != 3))
-        remember_end(packet);
-    return set_state(is_established, fins, said);
+    return set_state(state.number, answer_seq);
 }
 
 #endif

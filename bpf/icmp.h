@@ -371,7 +371,7 @@ static __noinline int translate_quote(struct __sk_buff *skb, struct error_report
     if (quote->flow.transport != IPPROTO_TCP)
         return GO_ON;
     key->direction = packet->direction;
-    known = bpf_map_lookup_elem(&connections, key);
+    known = look_up_connection(key);
     if (!known)
         return GO_ON;
     sport = known->dport;

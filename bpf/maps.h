@@ -33,7 +33,6 @@ struct abi_types {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     struct sfunnel_connection connection;
-    struct sfunnel_closing closing;
     enum sfunnel_form form;
     enum sfunnel_connection_kind connection_kind;
     enum sfunnel_flow_event flow_event;
@@ -101,7 +100,11 @@ struct {
     __type(value, struct sfunnel_reply);
 } replies SEC(".maps");
 
-/* Connections whose ports are translated, and real ones beside them; two entries each. */
+/*
+ * Connections whose ports are translated, and real ones beside them; two entries each. Those that
+ * are established have a table of their own, and make room for nobody else: neither a flood of SYNs
+ * nor many that are short-lived drive out one that is silent.
+ */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
@@ -109,12 +112,13 @@ struct {
     __type(value, struct sfunnel_connection);
 } connections SEC(".maps");
 
-/* Those that are over, in the order in which they ended; when it is full the oldest makes room. */
+/* Those that have only begun, and those that are over. */
 struct {
-    __uint(type, BPF_MAP_TYPE_QUEUE);
-    __uint(max_entries, SFUNNEL_DEFAULT_CONNECTIONS);
-    __type(value, struct sfunnel_closing);
-} closings SEC(".maps");
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
+    __type(key, struct sfunnel_reply_key);
+    __type(value, struct sfunnel_connection);
+} transients SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -32,8 +32,10 @@ export const FlowEvent = {
   CONNECTION_NOT_ADDED: 7,
   CONNECTION_REMAPPED: 8,
   CONNECTION_REMOVED: 9,
-  CONNECTION_FAST_OPEN_REMOVED: 10,
-  FLOW_EVENTS: 11,
+  CONNECTION_ESTABLISHED: 10,
+  CONNECTION_OVER: 11,
+  CONNECTION_FAST_OPEN_REMOVED: 12,
+  FLOW_EVENTS: 13,
 } as const;
 
 export const Form = {
@@ -161,26 +163,20 @@ export const layout = {
       direction: { offset: 12, size: 4 },
     },
   },
-  closing: {
-    size: 56,
-    fields: {
-      since: { offset: 0, size: 8 },
-      key: { offset: 8, size: 44 },
-      zero: { offset: 52, size: 4 },
-    },
-  },
   connection: {
     size: 24,
     fields: {
       lastSeen: { offset: 0, size: 8 },
-      sport: { offset: 8, size: 2 },
-      dport: { offset: 10, size: 2 },
-      kind: { offset: 12, size: 1 },
-      isEstablished: { offset: 13, size: 1 },
-      hasFin: { offset: 14, size: 1 },
-      hasReplyFin: { offset: 15, size: 1 },
-      reset: { offset: 16, size: 1 },
-      zero: { offset: 17, size: 7 },
+      answerSeq: { offset: 8, size: 4 },
+      sport: { offset: 12, size: 2 },
+      dport: { offset: 14, size: 2 },
+      kind: { offset: 16, size: 1 },
+      hasAnswer: { offset: 17, size: 1 },
+      isEstablished: { offset: 18, size: 1 },
+      hasFin: { offset: 19, size: 1 },
+      hasReplyFin: { offset: 20, size: 1 },
+      reset: { offset: 21, size: 1 },
+      zero: { offset: 22, size: 2 },
     },
   },
   control: {

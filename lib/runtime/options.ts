@@ -60,9 +60,10 @@ export interface LoadOptions {
    */
   readonly flows?: number;
   /**
-   * How many TCP connections are remembered whose ports are translated, and real ones to the same
-   * service port; 32,768 by default. A full table forgets the one that was silent longest, which
-   * then ends in a reset. One takes about 340 bytes of kernel memory.
+   * How many established TCP connections are remembered whose ports are translated, and real ones to
+   * the same service port; 32,768 by default. As many more may have begun or be over. A full table
+   * forgets the one that was silent longest, which then ends in a reset. One takes about 600 bytes of
+   * kernel memory, used or not.
    */
   readonly connections?: number;
   /**

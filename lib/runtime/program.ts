@@ -48,7 +48,7 @@ export async function loadProgram({
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
   // Each connection has an entry for either direction.
-  const limits = { replies: flows, connections: 2 * connections, closings: connections };
+  const limits = { replies: flows, connections: 2 * connections, transients: 2 * connections };
   let object = await native.load(await readProgram(name), limits);
   let asksMtu = true;
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {

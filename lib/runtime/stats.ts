@@ -52,16 +52,23 @@ export interface FlowStats {
  * directions together.
  */
 export interface ConnectionStats {
-  /** How many connections it holds at the most (option `connections` of `Funnel.load`). */
+  /**
+   * How many established ones it holds at the most (option `connections` of `Funnel.load`), and how
+   * many that have only begun or are over.
+   */
   readonly capacity: number;
-  /** How many it holds now; one that is over stays for a minute. */
+  /** How many it holds now, of both. One that is over stays for a minute, if there is room. */
   readonly entries: number;
+  /** How many of them are established. */
+  readonly established: number;
   /** How many were ever added. */
   readonly added: number;
-  /** How many left it because they were over, were silent for too long, or began anew. */
+  /** How many left it: refused, silent for too long, or others had the same ports after them. */
   readonly removed: number;
-  /** How many made room for others; what still comes of them is answered by a reset. */
+  /** How many made room for others. */
   readonly evicted: number;
+  /** How many of those were established; what still comes of them is answered by a reset. */
+  readonly establishedEvicted: number;
   /** Collisions: how many got another source port, because one of the same ports had theirs. */
   readonly remapped: number;
   /** Connections that the kernel had no room for. */
@@ -157,27 +164,40 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
   };
 }
 
+/** How many connections one of their tables holds. */
+async function countConnections(
+  object: NativeObject,
+  table: "connections" | "transients",
+): Promise<number> {
+  const entries = await object.entries(table);
+  if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
+  // One of the two may have made room for another connection; the other brings it back.
+  return Math.ceil(entries / 2);
+}
+
 export async function readConnectionStats(
   object: NativeObject,
   capacity: number,
 ): Promise<ConnectionStats> {
-  const [events, entries] = await Promise.all([
+  const [events, established, transient] = await Promise.all([
     readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
-    object.entries("connections"),
+    countConnections(object, "connections"),
+    countConnections(object, "transients"),
   ]);
-  if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
   const of = (event: number) => events[event]?.packets ?? 0;
+  const entries = established + transient;
   const added = of(FlowEvent.CONNECTION_ADDED);
   const removed = of(FlowEvent.CONNECTION_REMOVED);
-  // One of the two entries may have made room for another connection; the other brings it back.
-  const held = Math.ceil(entries / 2);
+  const went = of(FlowEvent.CONNECTION_OVER);
   return {
     capacity,
-    entries: held,
+    entries,
+    established,
     added,
     removed,
-    // Connections added while we counted must not make it negative.
-    evicted: Math.max(0, added - removed - held),
+    // What happens while we count must not make it negative.
+    evicted: Math.max(0, added - removed - entries),
+    establishedEvicted: Math.max(0, of(FlowEvent.CONNECTION_ESTABLISHED) - went - established),
     remapped: of(FlowEvent.CONNECTION_REMAPPED),
     notAdded: of(FlowEvent.CONNECTION_NOT_ADDED),
     fastOpenRemoved: of(FlowEvent.CONNECTION_FAST_OPEN_REMOVED),
