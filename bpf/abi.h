@@ -31,10 +31,11 @@ enum sfunnel_limit {
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
     /*
-     * Established connections that are remembered, likewise, and as many that have begun or are
-     * over; each takes two entries.
+     * Connections that are remembered, likewise, and as many that have only begun; each takes two
+     * entries. Of those that are remembered, so many in a hundred may be over.
      */
     SFUNNEL_DEFAULT_CONNECTIONS = 32768,
+    SFUNNEL_OVER_PER_CENT = 25,
     /*
      * Bytes of the largest IP packet that is made, carrier included: the kernel enlarges no frame
      * beyond some 16 kB (4 pages less its own 320 to 768 bytes), super-packets excepted.
@@ -122,6 +123,12 @@ enum sfunnel_outcome {
     /* A kernel helper failed after the packet was changed; dropped. */
     SFUNNEL_FAILED,
     SFUNNEL_OUTCOMES,
+};
+
+/* Words of `translated_ports`, a bit for each port. */
+enum sfunnel_port_bits {
+    SFUNNEL_PORT_WORDS = 1024,
+    SFUNNEL_PORT_WORD_BITS = 64,
 };
 
 /* Kinds of rules. The first entry of kind SFUNNEL_END ends the list. */
@@ -319,13 +326,21 @@ struct sfunnel_connection {
     __u8 has_fin;        /* from the side that began it */
     __u8 has_reply_fin;  /* from the other one */
     __u8 reset;          /* who has said it: enum sfunnel_reset */
-    __u8 zero[2];
+    __u8 is_kept;        /* it lies in `connections`, and not in `beginnings` */
+    __u8 zero;
 };
 
 enum sfunnel_reset {
     SFUNNEL_NOT_RESET,
     SFUNNEL_RESET,
     SFUNNEL_RESET_BY_REPLY,
+};
+
+/* A connection that is over, in the queue of those that go from the table after a while. */
+struct sfunnel_closing {
+    __u64 since; /* nanoseconds since boot */
+    struct sfunnel_reply_key key;
+    __u32 zero;
 };
 
 /* Key of the MTUs of routes, a longest-prefix trie. A value of 0: this one has none. */
@@ -355,9 +370,9 @@ enum sfunnel_flow_event {
     SFUNNEL_CONNECTION_REMAPPED,
     /* A connection was refused, or silent for too long, or another one took its ports. */
     SFUNNEL_CONNECTION_REMOVED,
-    /* A connection came to the established ones, and went from them: over, or removed. */
-    SFUNNEL_CONNECTION_ESTABLISHED,
-    SFUNNEL_CONNECTION_OVER,
+    /* A connection came to those that are kept, and went from them. */
+    SFUNNEL_CONNECTION_KEPT,
+    SFUNNEL_CONNECTION_GONE,
     /* A SYN lost the TCP fast open option or its payload. */
     SFUNNEL_CONNECTION_FAST_OPEN_REMOVED,
     SFUNNEL_FLOW_EVENTS,

@@ -6,10 +6,10 @@
  * rewritten packet is rewritten back, so either entry follows from the other: one that made room
  * for others is put back as long as the other is there.
  *
- * Established ones are in `connections`, all others in `transients`.
- *
  * A packet finds its connection under packet->reply_key; the key of the other entry, its twin, is
- * made in packet->twin_key.
+ * made in packet->twin_key. What was found is copied to packet->known: without CAP_PERFMON the
+ * verifier follows a NULL that it knows of as if it were none, so pointers to entries are not
+ * handed around.
  */
 #ifndef SFUNNEL_CONNECTIONS_H
 #define SFUNNEL_CONNECTIONS_H
@@ -61,11 +61,6 @@ static __always_inline bool is_over_for_good(const struct sfunnel_connection *co
     return (connection->has_fin && connection->has_reply_fin) || connection->reset;
 }
 
-/* Does it belong to `connections`, and not to `transients`? */
-static __always_inline bool is_settled(const struct sfunnel_connection *connection) {
-    return connection->is_established && !is_over_for_good(connection);
-}
-
 static __always_inline bool is_expired(const struct sfunnel_connection *connection, __u64 now) {
     __s64 silence = now - connection->last_seen;
 
@@ -92,7 +87,7 @@ static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
 }
 
 /*
- * Takes the entry of packet->removed_key out of the table, and its twin. Global, as what is called
+ * Takes the entry of packet->removed_key out of its table, and its twin. Global, as what is called
  * from many places: the verifier looks at it once and not once a call.
  */
 __noinline int remove_both(__u32 sport, __u32 dport) {
@@ -104,10 +99,10 @@ __noinline int remove_both(__u32 sport, __u32 dport) {
     twin = &packet->removed_twin_key;
     set_twin_key(twin, &packet->removed_key, sport, dport);
     if (bpf_map_delete_elem(&connections, twin))
-        bpf_map_delete_elem(&transients, twin);
+        bpf_map_delete_elem(&beginnings, twin);
     if (bpf_map_delete_elem(&connections, &packet->removed_key) == 0)
-        count_event(SFUNNEL_CONNECTION_OVER);
-    else if (bpf_map_delete_elem(&transients, &packet->removed_key))
+        count_event(SFUNNEL_CONNECTION_GONE);
+    else if (bpf_map_delete_elem(&beginnings, &packet->removed_key))
         return 0;
     __sync_fetch_and_add(&connections_removed, 1);
     count_event(SFUNNEL_CONNECTION_REMOVED);
@@ -123,16 +118,16 @@ static __always_inline void remove_connection(struct packet *packet,
 
 /* Puts an entry, made in packet->connection, into its table. */
 static __always_inline int add_entry(struct packet *packet, const struct sfunnel_reply_key *key) {
-    if (is_settled(&packet->connection))
+    if (packet->connection.is_kept)
         return bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
-    return bpf_map_update_elem(&transients, key, &packet->connection, BPF_ANY);
+    return bpf_map_update_elem(&beginnings, key, &packet->connection, BPF_ANY);
 }
 
 static __always_inline struct sfunnel_connection *
 look_up_connection(const struct sfunnel_reply_key *key) {
-    struct sfunnel_connection *settled = bpf_map_lookup_elem(&connections, key);
+    struct sfunnel_connection *kept = bpf_map_lookup_elem(&connections, key);
 
-    return settled ? settled : bpf_map_lookup_elem(&transients, key);
+    return kept ? kept : bpf_map_lookup_elem(&beginnings, key);
 }
 
 /* The entry of the other direction as this one has it. */
@@ -146,55 +141,42 @@ static __always_inline void make_twin(struct packet *packet,
     twin->dport = packet->reply_key.sport;
 }
 
-/*
- * Looks the packet's connection up; its twin is there as well afterwards, and both have been seen.
- * It gives nothing: without CAP_PERFMON the verifier follows a NULL that it knows of as if it were
- * none, so whoever needs the entry asks for it with known_connection().
- */
-static __noinline void find_connection(struct packet *packet) {
-    struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
-    struct sfunnel_connection *known = look_up_connection(key), *twin;
-    __u64 now = coarse_clock();
+/* One that has been over for long enough, or whose place another one wants, leaves the table. */
+static __always_inline void remove_closing(struct packet *packet) {
+    struct sfunnel_closing *closing = &packet->closing;
+    struct sfunnel_connection *connection;
 
-    if (!known)
+    if (bpf_map_pop_elem(&closings, closing))
         return;
-    if (is_expired(known, now)) {
-        remove_connection(packet, key, known->sport, known->dport);
-        return;
-    }
-    set_twin_key(&packet->twin_key, key, known->sport, known->dport);
-    known->last_seen = now;
-    twin = look_up_connection(&packet->twin_key);
-    if (twin) {
-        twin->last_seen = now;
-        return;
-    }
-    make_twin(packet, known);
-    add_entry(packet, &packet->twin_key);
+    connection = bpf_map_lookup_elem(&connections, &closing->key);
+    if (connection && is_over_for_good(connection))
+        remove_connection(packet, &closing->key, connection->sport, connection->dport);
 }
 
-static __always_inline struct sfunnel_connection *known_connection(struct packet *packet) {
-    return look_up_connection(&packet->reply_key);
+/* Does so with the oldest, when it is time. */
+static __always_inline void remove_one_over(struct packet *packet) {
+    struct sfunnel_closing *closing = &packet->closing;
+
+    if (bpf_map_peek_elem(&closings, closing))
+        return;
+    if ((__s64)(coarse_clock() - closing->since) > (__s64)(seconds_over * SECONDS))
+        remove_closing(packet);
 }
 
-/* Both entries go to the other table; packet->connection is that of the packet. */
-static __noinline void move_entries(struct packet *packet) {
-    const struct sfunnel_reply_key *key = &packet->reply_key, *twin = &packet->twin_key;
-    bool is_now_settled = is_settled(&packet->connection);
+static __always_inline int push_end(struct packet *packet) {
+    struct sfunnel_closing *closing = &packet->closing;
 
-    /* In both tables for a moment, so that nobody misses them. */
-    add_entry(packet, key);
-    make_twin(packet, &packet->connection);
-    add_entry(packet, twin);
-    if (is_now_settled) {
-        bpf_map_delete_elem(&transients, key);
-        bpf_map_delete_elem(&transients, twin);
-        count_event(SFUNNEL_CONNECTION_ESTABLISHED);
+    closing->since = coarse_clock();
+    closing->key = packet->reply_key;
+    closing->zero = 0;
+    return bpf_map_push_elem(&closings, closing, 0);
+}
+
+static __always_inline void remember_end(struct packet *packet) {
+    if (push_end(packet) == 0)
         return;
-    }
-    bpf_map_delete_elem(&connections, key);
-    bpf_map_delete_elem(&connections, twin);
-    count_event(SFUNNEL_CONNECTION_OVER);
+    remove_closing(packet);
+    push_end(packet);
 }
 
 /* What is known of the state of a connection, as one number: that is what functions take. */
@@ -230,29 +212,76 @@ static __always_inline void tell(struct sfunnel_connection *connection, __u32 nu
     connection->answer_seq = answer_seq;
 }
 
+/* A connection that was only begun and is established now: from now on it is kept. */
+static __noinline void keep_connection(struct packet *packet) {
+    const struct sfunnel_reply_key *key = &packet->reply_key, *twin = &packet->twin_key;
+
+    packet->known.is_kept = true;
+    packet->connection = packet->known;
+    /* In both tables for a moment, so that nobody misses it. */
+    add_entry(packet, key);
+    make_twin(packet, &packet->known);
+    add_entry(packet, twin);
+    bpf_map_delete_elem(&beginnings, key);
+    bpf_map_delete_elem(&beginnings, twin);
+    count_event(SFUNNEL_CONNECTION_KEPT);
+}
+
 /* What both entries are told, that of the packet and its twin. */
 __noinline int set_state(__u32 state, __u32 answer_seq) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known, *twin;
-    bool was_settled;
+    struct sfunnel_connection *connection;
 
     if (!packet)
         return -1;
-    known = known_connection(packet);
-    if (!known)
-        return -1;
-    was_settled = is_settled(known);
-    tell(known, state, answer_seq);
-    packet->connection = *known;
-    if (is_settled(known) != was_settled) {
-        move_entries(packet);
+    tell(&packet->known, state, answer_seq);
+    if (packet->known.is_established && !packet->known.is_kept) {
+        keep_connection(packet);
         return 0;
     }
-    twin = look_up_connection(&packet->twin_key);
-    if (!twin)
-        return -1;
-    tell(twin, state, answer_seq);
+    connection = look_up_connection(&packet->reply_key);
+    if (connection)
+        tell(connection, state, answer_seq);
+    connection = look_up_connection(&packet->twin_key);
+    if (connection)
+        tell(connection, state, answer_seq);
     return 0;
+}
+
+/*
+ * Looks the packet's connection up, into packet->known. Its twin is there as well afterwards, and
+ * both have been seen.
+ */
+static __noinline void find_connection(struct packet *packet) {
+    struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
+    struct sfunnel_connection *known = look_up_connection(key), *twin;
+    __u64 now;
+
+    packet->known.kind = 0;
+    if (!known)
+        return;
+    now = coarse_clock();
+    if (is_expired(known, now)) {
+        remove_connection(packet, key, known->sport, known->dport);
+        return;
+    }
+    set_twin_key(&packet->twin_key, key, known->sport, known->dport);
+    known->last_seen = now;
+    packet->known = *known;
+    if (packet->known.is_kept)
+        twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
+    else
+        twin = bpf_map_lookup_elem(&beginnings, &packet->twin_key);
+    if (twin) {
+        twin->last_seen = now;
+        return;
+    }
+    make_twin(packet, &packet->known);
+    add_entry(packet, &packet->twin_key);
+}
+
+static __always_inline bool is_known(const struct packet *packet) {
+    return packet->known.kind != 0;
 }
 
 /*
@@ -275,34 +304,24 @@ static __always_inline bool is_alive(const struct sfunnel_connection *connection
  * A SYN comes: a connection that was over begins anew, and whoever has said a reset takes it back.
  * What CPUs have cached of the one before is not about this one.
  */
-static __noinline void begin_again(const struct sfunnel_connection *known) {
-    union connection_state state = {.number = state_of(known)};
+static __noinline void begin_again(struct packet *packet) {
+    union connection_state state = {.number = state_of(&packet->known)};
 
-    if (is_dead(known)) {
+    if (is_dead(&packet->known)) {
         set_state(0, 0);
         __sync_fetch_and_add(&connections_removed, 1);
     } else if (state.reset) {
         state.reset = SFUNNEL_NOT_RESET;
-        set_state(state.number, known->answer_seq);
+        set_state(state.number, packet->known.answer_seq);
     }
 }
 
-static __always_inline void remove_known(struct packet *packet,
-                                         const struct sfunnel_connection *known) {
-    remove_connection(packet, &packet->reply_key, known->sport, known->dport);
-}
-
 /* Whatever the table holds of these ports, it is none of this any more. */
-__noinline int forget_connection(void) {
-    struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
-
-    if (!packet)
-        return -1;
-    known = known_connection(packet);
-    if (known)
-        remove_known(packet, known);
-    return 0;
+static __always_inline void remove_known(struct packet *packet) {
+    if (!is_known(packet))
+        return;
+    packet->known.kind = 0;
+    remove_connection(packet, &packet->reply_key, packet->known.sport, packet->known.dport);
 }
 
 /* Has somebody the place of packet->twin_key, with this port? */
@@ -354,6 +373,7 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     if (!packet)
         return -1;
     connection = &packet->connection;
+    remove_one_over(packet);
     set_twin_key(&packet->twin_key, &packet->reply_key, sport, dport);
     __builtin_memset(connection, 0, sizeof(*connection));
     connection->last_seen = coarse_clock();
@@ -361,6 +381,7 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     connection->dport = dport;
     connection->kind = kind;
     connection->is_established = is_established;
+    connection->is_kept = is_established;
     if (add_entry(packet, &packet->reply_key)) {
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
@@ -368,14 +389,14 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     make_twin(packet, connection);
     if (add_entry(packet, &packet->twin_key)) {
         if (bpf_map_delete_elem(&connections, &packet->reply_key))
-            bpf_map_delete_elem(&transients, &packet->reply_key);
+            bpf_map_delete_elem(&beginnings, &packet->reply_key);
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
     }
     __sync_fetch_and_add(&connections_added, 1);
     count_event(SFUNNEL_CONNECTION_ADDED);
     if (is_established)
-        count_event(SFUNNEL_CONNECTION_ESTABLISHED);
+        count_event(SFUNNEL_CONNECTION_KEPT);
     return 0;
 }
 
@@ -388,18 +409,14 @@ enum beginning {
 /* The source port of the same connection, if it is known; another one of these ports has to go. */
 __noinline int begin_known(__u32 kind, __u32 dport) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
 
     if (!packet)
         return BEGINNING_NO_ROOM;
-    known = known_connection(packet);
-    if (!known)
-        return BEGINNING_NO_PORT;
-    if (known->kind == kind && known->dport == dport) {
-        begin_again(known);
-        return known->sport;
+    if (packet->known.kind == kind && packet->known.dport == dport) {
+        begin_again(packet);
+        return packet->known.sport;
     }
-    remove_known(packet, known);
+    remove_known(packet);
     return BEGINNING_NO_PORT;
 }
 
@@ -451,7 +468,7 @@ static __always_inline bool acknowledges_answer(const struct packet *packet,
 /* A packet of the connection, and not a SYN that begins it, comes by. */
 __noinline int note_state(void) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
+    const struct sfunnel_connection *known;
     union connection_state state;
     __u32 before, answer_seq;
     bool is_reply;
@@ -459,14 +476,12 @@ __noinline int note_state(void) {
 
     if (!packet)
         return -1;
-    known = known_connection(packet);
-    if (!known)
-        return -1;
+    known = &packet->known;
     flags = packet->tcp_flags;
     is_reply = is_reply_kind(known->kind);
     /* One that was only begun is over at once; nobody has sent anything that may be late. */
     if (flags & TCP_FLAG_RST && !known->is_established) {
-        remove_known(packet, known);
+        remove_connection(packet, &packet->reply_key, known->sport, known->dport);
         return 0;
     }
     before = state_of(known);
@@ -488,6 +503,8 @@ __noinline int note_state(void) {
         state.is_established = true;
     if (state.number == before && answer_seq == known->answer_seq)
         return 0;
+    if (known->is_kept && !is_over_for_good(known) && (state.reset || state.fins == 3))
+        remember_end(packet);
     return set_state(state.number, answer_seq);
 }
 

@@ -33,6 +33,8 @@ struct abi_types {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     struct sfunnel_connection connection;
+    struct sfunnel_closing closing;
+    enum sfunnel_port_bits port_bits;
     enum sfunnel_form form;
     enum sfunnel_connection_kind connection_kind;
     enum sfunnel_flow_event flow_event;
@@ -102,8 +104,8 @@ struct {
 
 /*
  * Connections whose ports are translated, and real ones beside them; two entries each. Those that
- * are established have a table of their own, and make room for nobody else: neither a flood of SYNs
- * nor many that are short-lived drive out one that is silent.
+ * have only begun are in a table of their own, so that a flood of SYNs drives out nobody else. The
+ * kernel marks an entry as used with each look, so in one table an idle connection would go first.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -112,13 +114,33 @@ struct {
     __type(value, struct sfunnel_connection);
 } connections SEC(".maps");
 
-/* Those that have only begun, and those that are over. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
     __type(key, struct sfunnel_reply_key);
     __type(value, struct sfunnel_connection);
-} transients SEC(".maps");
+} beginnings SEC(".maps");
+
+/*
+ * Those that are over, in the order in which they ended. There is room for a part of `connections`,
+ * and the oldest makes room for the next, so that they too drive out nobody who lives.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, SFUNNEL_DEFAULT_CONNECTIONS *SFUNNEL_OVER_PER_CENT / 100);
+    __type(value, struct sfunnel_closing);
+} closings SEC(".maps");
+
+/*
+ * The ports that rules translate from or to, or ever have: packets between others belong to no
+ * connection of the tables. Written by user space.
+ */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SFUNNEL_PORT_WORDS);
+    __type(key, __u32);
+    __type(value, __u64);
+} translated_ports SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -161,6 +161,8 @@ struct packet {
     struct sfunnel_reply_key removed_key;
     struct sfunnel_reply_key removed_twin_key;
     struct sfunnel_connection connection;
+    struct sfunnel_connection known; /* as the table has it; kind 0: it has none */
+    struct sfunnel_closing closing;
 };
 
 /* The one that a CPU works on; hooks run with soft interrupts off, so no other comes in between. */

@@ -122,8 +122,11 @@ __noinline int walk_options(struct __sk_buff *skb, __u32 tcp_offset, __u32 packe
         return 0;
         /* Without CAP_PERFMON the verifier follows a loop beyond its end. */
 #pragma unroll
-    for (int step = 0; step < LONGEST_TCP_OPTIONS; step++)
+    for (int step = 0; step < LONGEST_TCP_OPTIONS; step++) {
         place = step_over_option(skb, place, end);
+        if (place <= 0)
+            break;
+    }
     return 0;
 }
 

@@ -64,6 +64,17 @@ __noinline int write_change(struct __sk_buff *skb) {
     return write_word(skb, packet->l4_offset + TCP_URGENT, packet->changed_start.tcp.urgent, 0);
 }
 
+/* Through a pointer, into a header that the helper before has made writable. */
+static __always_inline bool write_ports_if_plain(struct __sk_buff *skb, const struct packet *packet,
+                                                 __u32 ports) {
+    void *end = (void *)(long)skb->data_end, *l4 = plain_l4(skb, packet);
+
+    if (!is_plain(packet) || l4 + sizeof(ports) > end)
+        return false;
+    *(__u32 *)l4 = ports;
+    return true;
+}
+
 /* The most common change, ports alone. */
 static __always_inline int write_ports(struct __sk_buff *skb, const struct packet *packet,
                                        __u16 sport, __u16 dport) {
@@ -74,6 +85,8 @@ static __always_inline int write_ports(struct __sk_buff *skb, const struct packe
 
     if (bpf_l4_csum_replace(skb, place, from, (__u32)to, sizeof(from)))
         return -1;
+    if (write_ports_if_plain(skb, packet, to))
+        return 0;
     return bpf_skb_store_bytes(skb, packet->l4_offset, &to, sizeof(from), 0);
 }
 
@@ -141,16 +154,12 @@ __noinline int cut_payload(struct __sk_buff *skb) {
 /* A SYN on the ports of a connection that lives: whoever owns it says what is right. */
 __noinline int challenge(struct __sk_buff *skb) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
     struct l4_start *changed;
 
     if (!packet)
         return SFUNNEL_FAILED;
-    known = known_connection(packet);
-    if (!known)
-        return SFUNNEL_FAILED;
     changed = begin_change(packet);
-    change_ports(changed, known->sport, known->dport);
+    change_ports(changed, packet->known.sport, packet->known.dport);
     changed->tcp.flags = TCP_FLAG_ACK;
     changed->tcp.ack = 0;
     changed->tcp.urgent = 0;
@@ -164,20 +173,16 @@ __noinline int challenge(struct __sk_buff *skb) {
  */
 __noinline int refuse(struct __sk_buff *skb) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
     struct l4_start *changed;
 
     if (!packet)
         return SFUNNEL_FAILED;
-    known = known_connection(packet);
-    if (!known)
-        return SFUNNEL_FAILED;
     changed = begin_change(packet);
-    change_ports(changed, known->sport, known->dport);
+    change_ports(changed, packet->known.sport, packet->known.dport);
     changed->tcp.flags = RESET_FLAGS;
     changed->tcp.urgent = 0;
-    if (!known->is_established)
-        remove_known(packet, known);
+    if (!packet->known.is_established)
+        remove_known(packet);
     return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
 }
 
@@ -200,7 +205,7 @@ __noinline int begin_funneled(struct __sk_buff *skb, __u32 service) {
 
     read_options(skb, packet, packet->l4_offset, end);
     if (packet->options.is_signed) {
-        forget_connection();
+        remove_known(packet);
         return SFUNNEL_TRANSLATE_SIGNED;
     }
     port = begin_known(SFUNNEL_FUNNEL, service);
@@ -234,10 +239,10 @@ static __noinline bool may_put_back(struct packet *packet, __u32 generation, __u
 }
 
 /* Service side: do these ports belong to a connection that lives, to another port than this one? */
-static __noinline bool is_another_alive(struct packet *packet, __u32 original) {
-    struct sfunnel_connection *known = known_connection(packet);
+static __always_inline bool is_another_alive(const struct packet *packet, __u32 original) {
+    const struct sfunnel_connection *known = &packet->known;
 
-    return known && known->kind == SFUNNEL_UNFUNNEL && known->dport != original && is_alive(known);
+    return known->kind == SFUNNEL_UNFUNNEL && known->dport != original && is_alive(known);
 }
 
 /* Service side: a SYN has brought its mark. */
@@ -288,27 +293,29 @@ static __always_inline int begin_new_direct(struct __sk_buff *skb, struct packet
  */
 static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet,
                                    __u32 shared_ports) {
-    struct sfunnel_connection *known = known_connection(packet);
+    const struct sfunnel_connection *known = &packet->known;
 
-    if (!known)
-        return begin_new_direct(skb, packet, shared_ports);
     switch (known->kind) {
     case SFUNNEL_UNFUNNEL:
         if (is_alive(known))
             return challenge(skb);
-        remove_known(packet, known);
-        return begin_new_direct(skb, packet, shared_ports);
+        remove_known(packet);
+        break;
     case SFUNNEL_FUNNEL:
-        remove_known(packet, known);
-        return begin_new_direct(skb, packet, shared_ports);
+        remove_known(packet);
+        break;
     case SFUNNEL_FUNNELED_REPLY:
         return refuse(skb);
     case SFUNNEL_UNFUNNELED_REPLY:
         note_state();
         break;
-    default:
-        begin_again(known);
+    case SFUNNEL_DIRECT:
+    case SFUNNEL_DIRECT_REPLY:
+        begin_again(packet);
+        break;
     }
+    if (!is_known(packet))
+        return begin_new_direct(skb, packet, shared_ports);
     return go_on(skb, packet, known->kind, known->sport, known->dport);
 }
 
@@ -329,9 +336,8 @@ static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *pac
         answer_by_reset(skb);
         return SFUNNEL_TRANSLATE_LOST;
     }
-    if (shared_ports && !(packet->tcp_flags & TCP_FLAG_RST) &&
-        set_holds_port(shared_ports, packet->flow.dport))
-        packet->is_adoptable = true;
+    if (shared_ports && set_holds_port(shared_ports, packet->flow.dport))
+        packet->is_adoptable = !(packet->tcp_flags & TCP_FLAG_RST);
     else
         cache_no_connection(cached);
     return GO_ON;
@@ -340,17 +346,12 @@ static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *pac
 /* A packet that is not the SYN of a connection. */
 static __noinline int continue_connection(struct __sk_buff *skb, struct packet *packet,
                                           struct cached_flow *cached, __u32 shared_ports) {
-    struct sfunnel_connection *known = known_connection(packet);
-    __u8 kind, flags = packet->tcp_flags;
+    __u8 kind = packet->known.kind, flags = packet->tcp_flags;
+    __u16 sport = packet->known.sport, dport = packet->known.dport;
     struct l4_start *changed;
-    __u16 sport, dport;
 
-    if (!known)
+    if (!is_known(packet))
         return continue_unknown(skb, packet, cached, shared_ports);
-    kind = known->kind;
-    sport = known->sport;
-    dport = known->dport;
-
     if (kind == SFUNNEL_FUNNELED_REPLY && flags & TCP_FLAG_SYN) {
         if (!accepts_connection(flags) || flags & TCP_FLAG_URG ||
             packet->start.tcp.urgent != bpf_htons(sport) || sport == 0)
@@ -393,15 +394,26 @@ VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cac
     if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)
         return begin_unfunneled(skb, cached->generation);
     if (kind == SFUNNEL_FUNNEL_ENCAP) {
-        forget_connection();
+        remove_known(packet);
         return GO_ON;
     }
     return begin_direct(skb, packet, shared_ports);
 }
 
-/* Nothing of translate concerns it: UDP, and carriers, which are no connections. */
+/* Do rules translate from or to this port? */
+static __always_inline bool is_translated_port(__u16 port) {
+    __u64 *word = look_up(&translated_ports, port / SFUNNEL_PORT_WORD_BITS);
+
+    return word && *word >> port % SFUNNEL_PORT_WORD_BITS & 1;
+}
+
+/*
+ * Nothing of translate concerns it: UDP, carriers, which are no connections, and what goes between
+ * ports that no rule speaks of.
+ */
 static __always_inline bool has_no_connection(const struct packet *packet) {
-    return packet->flow.transport != IPPROTO_TCP || packet->flow.form == SFUNNEL_CARRIER;
+    return packet->flow.transport != IPPROTO_TCP || packet->flow.form == SFUNNEL_CARRIER ||
+           (!is_translated_port(packet->flow.dport) && !is_translated_port(packet->flow.sport));
 }
 
 /* The same, of most packets without a look at the table. */

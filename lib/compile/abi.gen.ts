@@ -32,8 +32,8 @@ export const FlowEvent = {
   CONNECTION_NOT_ADDED: 7,
   CONNECTION_REMAPPED: 8,
   CONNECTION_REMOVED: 9,
-  CONNECTION_ESTABLISHED: 10,
-  CONNECTION_OVER: 11,
+  CONNECTION_KEPT: 10,
+  CONNECTION_GONE: 11,
   CONNECTION_FAST_OPEN_REMOVED: 12,
   FLOW_EVENTS: 13,
 } as const;
@@ -61,6 +61,7 @@ export const Limit = {
   GRACE_PLACE: 4,
   DEFAULT_FLOWS: 65536,
   DEFAULT_CONNECTIONS: 32768,
+  OVER_PER_CENT: 25,
   LARGEST_PACKET: 16000,
   TEXT_CHUNK: 4096,
 } as const;
@@ -97,6 +98,11 @@ export const Outcome = {
   TRANSLATE_LOST: 28,
   FAILED: 29,
   OUTCOMES: 30,
+} as const;
+
+export const PortBits = {
+  PORT_WORDS: 1024,
+  PORT_WORD_BITS: 64,
 } as const;
 
 export const ReplyKind = {
@@ -163,6 +169,14 @@ export const layout = {
       direction: { offset: 12, size: 4 },
     },
   },
+  closing: {
+    size: 56,
+    fields: {
+      since: { offset: 0, size: 8 },
+      key: { offset: 8, size: 44 },
+      zero: { offset: 52, size: 4 },
+    },
+  },
   connection: {
     size: 24,
     fields: {
@@ -176,7 +190,8 @@ export const layout = {
       hasFin: { offset: 19, size: 1 },
       hasReplyFin: { offset: 20, size: 1 },
       reset: { offset: 21, size: 1 },
-      zero: { offset: 22, size: 2 },
+      isKept: { offset: 22, size: 1 },
+      zero: { offset: 23, size: 1 },
     },
   },
   control: {

@@ -170,6 +170,22 @@ export function sharedPorts(rules: readonly Rule[]): PortRange[] {
   });
 }
 
+/** Ports that a match can hold for; all of them where it does not say which. */
+function portsOf(match: PortMatch | undefined): readonly PortRange[] {
+  return match === undefined || match.negate ? ANY_PORT.ranges : match.ranges;
+}
+
+/**
+ * The ports that rules translate from or to. Connections that are translated, and real ones that
+ * could collide with them, are between such a port and another one.
+ */
+export function translatedPorts(rules: readonly Rule[]): PortRange[] {
+  return rules.flatMap(({ match, action }) => {
+    if (!("mode" in action) || action.mode !== "translate") return [];
+    return [...portsOf(match.dport), ...sharedPorts([{ match, action }])];
+  });
+}
+
 /** `counters[i]` is the counter of rule `i`; new sets go to `sets`. */
 export function encodeRules(
   rules: readonly Rule[],

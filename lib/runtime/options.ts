@@ -60,10 +60,10 @@ export interface LoadOptions {
    */
   readonly flows?: number;
   /**
-   * How many established TCP connections are remembered whose ports are translated, and real ones to
-   * the same service port; 32,768 by default. As many more may have begun or be over. A full table
-   * forgets the one that was silent longest, which then ends in a reset. One takes about 600 bytes of
-   * kernel memory, used or not.
+   * How many TCP connections are remembered whose ports are translated, and real ones to the same
+   * service port; 32,768 by default. As many more may have begun and not be established yet. A full
+   * table forgets the one that was silent longest, which then ends in a reset; those that are over
+   * take a quarter of it at the most. One takes about 600 bytes of kernel memory, used or not.
    */
   readonly connections?: number;
   /**

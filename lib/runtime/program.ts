@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
+import { Limit } from "../compile/abi.gen.ts";
 import { SfunnelError } from "../errors.ts";
 import { binding, isFailure, type NativeObject } from "../native/binding.ts";
 import { type Capability, missingCapabilities } from "../native/capabilities.ts";
@@ -48,7 +49,12 @@ export async function loadProgram({
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
   // Each connection has an entry for either direction.
-  const limits = { replies: flows, connections: 2 * connections, transients: 2 * connections };
+  const limits = {
+    replies: flows,
+    connections: 2 * connections,
+    beginnings: 2 * connections,
+    closings: Math.ceil((connections * Limit.OVER_PER_CENT) / 100),
+  };
   let object = await native.load(await readProgram(name), limits);
   let asksMtu = true;
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {

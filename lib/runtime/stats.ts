@@ -53,22 +53,22 @@ export interface FlowStats {
  */
 export interface ConnectionStats {
   /**
-   * How many established ones it holds at the most (option `connections` of `Funnel.load`), and how
-   * many that have only begun or are over.
+   * How many it holds at the most (option `connections` of `Funnel.load`); as many more may have begun
+   * and not be established yet.
    */
   readonly capacity: number;
-  /** How many it holds now, of both. One that is over stays for a minute, if there is room. */
+  /** How many it holds now, those that have only begun included. One that is over stays for a minute. */
   readonly entries: number;
-  /** How many of them are established. */
-  readonly established: number;
+  /** How many of them have only begun. */
+  readonly begun: number;
   /** How many were ever added. */
   readonly added: number;
-  /** How many left it: refused, silent for too long, or others had the same ports after them. */
+  /** How many left it: over, refused, silent for too long, or others had the same ports after them. */
   readonly removed: number;
-  /** How many made room for others. */
+  /** How many made room for others: what still comes of them is answered by a reset. */
   readonly evicted: number;
-  /** How many of those were established; what still comes of them is answered by a reset. */
-  readonly establishedEvicted: number;
+  /** How many of those had only begun; their SYNs will be sent again. */
+  readonly begunEvicted: number;
   /** Collisions: how many got another source port, because one of the same ports had theirs. */
   readonly remapped: number;
   /** Connections that the kernel had no room for. */
@@ -167,7 +167,7 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
 /** How many connections one of their tables holds. */
 async function countConnections(
   object: NativeObject,
-  table: "connections" | "transients",
+  table: "connections" | "beginnings",
 ): Promise<number> {
   const entries = await object.entries(table);
   if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
@@ -179,25 +179,25 @@ export async function readConnectionStats(
   object: NativeObject,
   capacity: number,
 ): Promise<ConnectionStats> {
-  const [events, established, transient] = await Promise.all([
+  const [events, kept, begun] = await Promise.all([
     readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
     countConnections(object, "connections"),
-    countConnections(object, "transients"),
+    countConnections(object, "beginnings"),
   ]);
   const of = (event: number) => events[event]?.packets ?? 0;
-  const entries = established + transient;
   const added = of(FlowEvent.CONNECTION_ADDED);
   const removed = of(FlowEvent.CONNECTION_REMOVED);
-  const went = of(FlowEvent.CONNECTION_OVER);
+  // What happens while we count must not make any of it negative.
+  const evicted = Math.max(0, added - removed - kept - begun);
+  const keptEvicted = of(FlowEvent.CONNECTION_KEPT) - of(FlowEvent.CONNECTION_GONE) - kept;
   return {
     capacity,
-    entries,
-    established,
+    entries: kept + begun,
+    begun,
     added,
     removed,
-    // What happens while we count must not make it negative.
-    evicted: Math.max(0, added - removed - entries),
-    establishedEvicted: Math.max(0, of(FlowEvent.CONNECTION_ESTABLISHED) - went - established),
+    evicted,
+    begunEvicted: Math.max(0, evicted - Math.max(0, keptEvicted)),
     remapped: of(FlowEvent.CONNECTION_REMAPPED),
     notAdded: of(FlowEvent.CONNECTION_NOT_ADDED),
     fastOpenRemoved: of(FlowEvent.CONNECTION_FAST_OPEN_REMOVED),

@@ -8,15 +8,17 @@ import {
   type RuleList,
   replyKinds,
   sharedPorts,
+  translatedPorts,
   translates,
 } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
+import { PortBits } from "../compile/port-bits.ts";
 import { Record } from "../compile/record.ts";
 import { portPrefixes, SetWriter } from "../compile/sets.ts";
 import { isFailure, type NativeFailure, type NativeObject } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import { formatRule } from "../rules/format.ts";
-import type { Direction, Rule } from "../rules/types.ts";
+import type { Direction, PortRange, Rule } from "../rules/types.ts";
 import { encodeRulesetText } from "./ruleset-text.ts";
 
 /** Both lists, as they are in force. */
@@ -143,6 +145,8 @@ export class RuleTables {
   #replies: readonly [ingress: number, egress: number] = [0, 0];
   /** As in bpf/abi.h, by slot and direction in one row. */
   readonly #sharedPorts = new Array<number>(Limit.SLOTS * DirectionIndex.DIRECTIONS).fill(0);
+  /** What `translated_ports` holds: of all rules that were ever in force, as connections outlive them. */
+  readonly #translatedPorts = new PortBits();
   #nextSet = 1;
   #setKeys: Uint8Array = new Uint8Array(0);
   #lists: Lists = { ingress: [], egress: [] };
@@ -186,7 +190,8 @@ export class RuleTables {
     this.#replies = repliesOf(lists, this.#replies);
     try {
       assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
-      await this.#prepare(encoded, setKeys, sets.count, counters.fresh, operation);
+      const ports = directions.flatMap((direction) => translatedPorts(lists[direction]));
+      await this.#prepare(encoded, setKeys, sets.count, counters.fresh, ports, operation);
       await this.#describe(lists, counters.numbers, operation);
       await this.#flip(operation);
     } catch (error) {
@@ -239,10 +244,21 @@ export class RuleTables {
     setKeys: Uint8Array,
     setCount: number,
     freshCounters: readonly number[],
+    ports: readonly PortRange[],
     operation: string,
   ): Promise<void> {
     const object = this.#object;
     check(await object.update("sets", setKeys, new Uint8Array(setCount * 4), setCount), operation);
+    const words = this.#translatedPorts.add(ports);
+    check(
+      await object.update(
+        "translated_ports",
+        numberKeys([...words.keys()]),
+        new Uint8Array(BigUint64Array.from(words.values()).buffer),
+        words.size,
+      ),
+      operation,
+    );
     const zeros = new Uint8Array(freshCounters.length * layout.counter.size * this.#cpus);
     check(
       await object.update("rule_counters", numberKeys(freshCounters), zeros, freshCounters.length),
