@@ -1,4 +1,10 @@
-// A UDP packet in an Ethernet frame, with right checksums.
+// UDP and TCP packets in Ethernet frames, with right checksums.
+
+const ADDRESSES = Buffer.from([10, 0, 0, 1, 10, 0, 0, 2]);
+const SOURCE_PORT = 5000;
+
+const UDP = 17;
+const TCP = 6;
 
 function checksum(bytes) {
   let sum = 0;
@@ -7,25 +13,54 @@ function checksum(bytes) {
   return ~sum & 0xffff;
 }
 
-/** `length` bytes of payload, an even number, to this port. */
-export function udpFrame(port, length) {
-  const addresses = Buffer.from([10, 0, 0, 1, 10, 0, 0, 2]);
-  const udp = Buffer.alloc(8 + length);
-  udp.writeUInt16BE(5000, 0);
-  udp.writeUInt16BE(port, 2);
-  udp.writeUInt16BE(udp.length, 4);
-  const pseudo = Buffer.from([...addresses, 0, 17, udp.length >> 8, udp.length & 0xff]);
-  udp.writeUInt16BE(checksum(Buffer.concat([pseudo, udp])) || 0xffff, 6);
+/** Puts the checksum into a header with its payload, an even number of bytes, and a frame around it. */
+function frame(protocol, l4, checksumPlace) {
+  const pseudo = Buffer.from([...ADDRESSES, 0, protocol, l4.length >> 8, l4.length & 0xff]);
+  l4.writeUInt16BE(checksum(Buffer.concat([pseudo, l4])) || 0xffff, checksumPlace);
 
   const ip = Buffer.alloc(20);
   ip[0] = 0x45; // version 4, five words
-  ip.writeUInt16BE(ip.length + udp.length, 2);
+  ip.writeUInt16BE(ip.length + l4.length, 2);
   ip[8] = 64; // time to live
-  ip[9] = 17; // UDP
-  addresses.copy(ip, 12);
+  ip[9] = protocol;
+  ADDRESSES.copy(ip, 12);
   ip.writeUInt16BE(checksum(ip), 10);
 
   const ethernet = Buffer.alloc(14);
   ethernet.writeUInt16BE(0x0800, 12);
-  return Buffer.concat([ethernet, ip, udp]);
+  return Buffer.concat([ethernet, ip, l4]);
+}
+
+/** `length` bytes of payload, an even number, to this port. */
+export function udpFrame(port, length) {
+  const udp = Buffer.alloc(8 + length);
+  udp.writeUInt16BE(SOURCE_PORT, 0);
+  udp.writeUInt16BE(port, 2);
+  udp.writeUInt16BE(udp.length, 4);
+  return frame(UDP, udp, 6);
+}
+
+function tcpFrame(port, flags, options, length) {
+  const tcp = Buffer.alloc(20 + options.length + length);
+  tcp.writeUInt16BE(SOURCE_PORT, 0);
+  tcp.writeUInt16BE(port, 2);
+  tcp[12] = (5 + options.length / 4) << 4; // words
+  tcp[13] = flags;
+  options.copy(tcp, 20);
+  return frame(TCP, tcp, 16);
+}
+
+/** MSS, SACK, timestamps and window scale, as Linux writes them. */
+const OPTIONS_OF_SYN = Buffer.from("020405b40402080a000000010000000001030307", "hex");
+/** And with all that comes behind: timestamps. */
+const OPTIONS_OF_DATA = Buffer.from("0101080a0000000100000001", "hex");
+
+/** A TCP connection to this port begins. */
+export function synFrame(port) {
+  return tcpFrame(port, 0x02, OPTIONS_OF_SYN, 0);
+}
+
+/** And goes on, with `length` bytes of payload, an even number. */
+export function dataFrame(port, length) {
+  return tcpFrame(port, 0x10, OPTIONS_OF_DATA, length);
 }

@@ -4,9 +4,15 @@ import { describeMachine } from "./machine.mjs";
 import { measurePush } from "./push.mjs";
 import { markdownReport, textReport } from "./report.mjs";
 import { measureTcp } from "./tcp.mjs";
+import { measureTranslate } from "./translate.mjs";
 import { measureUdp } from "./udp.mjs";
 
-const MEASURE = { push: measurePush, udp: measureUdp, tcp: measureTcp };
+const MEASURE = {
+  push: measurePush,
+  udp: measureUdp,
+  tcp: measureTcp,
+  translate: measureTranslate,
+};
 
 const started = performance.now();
 /** Beside the result, so that this can go into a file. */

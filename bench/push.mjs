@@ -1,7 +1,8 @@
 // What the program takes for a packet, in BPF_PROG_TEST_RUN: the program alone, without the kernel
-// around it. For push and pop one frame gets and loses its carrier in turn.
+// around it. For push and pop one frame gets and loses its carrier in turn, for translate the
+// service port.
 import { kernelObject } from "./compile.mjs";
-import { udpFrame } from "./frame.mjs";
+import { dataFrame, synFrame, udpFrame } from "./frame.mjs";
 import { compare, inTurn } from "./rounds.mjs";
 import { PlainProgram, RulesProgram } from "./test-run.mjs";
 
@@ -17,10 +18,19 @@ const UNFUNNEL = "tcp dport 179 sport 540 actions unfunnel udp allow 2055";
 const BOTH = `${FUNNEL}\n${UNFUNNEL}`;
 const ACCEPT = `udp dport 2055 actions accept\n${UNFUNNEL}`;
 
+const TRANSLATE = `tcp dport 8080 actions funnel translate tcp dport 80
+tcp dport 80 actions unfunnel translate tcp allow 8080`;
+
 const FUNNELED = udpFrame(2055, PAYLOAD);
 const OTHER = udpFrame(2056, PAYLOAD);
+const TRANSLATED_SYN = synFrame(8080);
+const TRANSLATED = dataFrame(8080, PAYLOAD);
+const OTHER_TCP = dataFrame(8081, PAYLOAD);
 
-/** `halves`: outcomes that the runs must end in, in equal numbers. */
+/**
+ * `halves`: outcomes that the runs must end in, in equal numbers; `first`: a frame that runs before,
+ * through all of them.
+ */
 const VARIANTS = [
   {
     what: "push or pop, 2 rules",
@@ -47,16 +57,39 @@ const VARIANTS = [
     frame: FUNNELED,
     halves: ["accepted"],
   },
+  {
+    what: "translate, data of a connection, 2 rules",
+    rules: { egress: TRANSLATE },
+    first: TRANSLATED_SYN,
+    frame: TRANSLATED,
+    halves: ["funneled", "unfunneled"],
+  },
+  {
+    what: "translate, SYN of a connection, 2 rules",
+    rules: { egress: TRANSLATE },
+    frame: TRANSLATED_SYN,
+    halves: ["funneled", "unfunneled"],
+  },
+  {
+    what: "translate, no rule matches TCP, 2 rules",
+    rules: { egress: TRANSLATE },
+    frame: OTHER_TCP,
+    halves: ["no_match"],
+  },
 ];
 
 /** A variant that has seen to it that it does what it is about. */
-async function loadVariant({ what, rules, frame, halves }) {
+async function loadVariant({ what, rules, first, frame, halves }) {
   const program = await RulesProgram.load(rules);
   let runs = 0;
   const measure = async (repeat) => {
     runs += repeat;
     return program.run("egress", frame, repeat);
   };
+  if (first) {
+    runs += halves.length;
+    await program.run("egress", first, halves.length);
+  }
   return {
     what,
     async measure() {

@@ -9,13 +9,13 @@ function goalOf({ least, most }) {
 }
 
 function cellsOf(row) {
-  const { what, against, unit, digits = 0 } = row;
+  const { what, against, unit, digits = 0, ratioDigits = 2 } = row;
   const [measured, base] = [row.measured, row.base].map((value) => value.toFixed(digits));
   return [
     what,
     against,
     goalOf(row),
-    `${row.ratio.toFixed(2)}${row.missed ? " (missed)" : ""}`,
+    `${row.ratio.toFixed(ratioDigits)}${row.missed ? " (missed)" : ""}`,
     `${row.lowest.toFixed(2)}..${row.highest.toFixed(2)}`,
     `${measured} to ${base} ${unit}`,
   ];

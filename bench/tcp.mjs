@@ -3,7 +3,7 @@
 // and with the kernel's defaults.
 import { run } from "../demo/host.mjs";
 import { sender } from "./compile.mjs";
-import { FunneledPath } from "./funneled.mjs";
+import { carrierRules, FunneledPath } from "./funneled.mjs";
 import { DEVICE, Path } from "./path.mjs";
 import { compare, inTurn } from "./rounds.mjs";
 
@@ -58,7 +58,8 @@ async function send({ client, server, address }, congestionControl, signal) {
 const rate = ({ bytes, seconds }) => (bytes * 8) / seconds / 1e9;
 
 async function measureOne(path, funnels, congestionControl, { rounds, signal }) {
-  const plain = async () => rate(await send(path, congestionControl, signal));
+  const plain = async () =>
+    rate(await funnels.without(() => send(path, congestionControl, signal)));
   const samples = await inTurn(
     {
       segmented: () => withoutOffloads(path, plain),
@@ -92,7 +93,7 @@ export async function measureTcp({ rounds = ROUNDS, signal }) {
   try {
     await path.start();
     const place = { host: path.client, device: DEVICE, direction: "egress" };
-    funnels = await FunneledPath.load("tcp", PORT, place, path.server);
+    funnels = await FunneledPath.load(carrierRules("tcp", PORT), place, path.server);
     const rows = [];
     for (const congestionControl of CONGESTION_CONTROLS) {
       rows.push(...(await measureOne(path, funnels, congestionControl, { rounds, signal })));

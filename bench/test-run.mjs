@@ -27,7 +27,11 @@ export class RulesProgram {
 
   static async load(rules) {
     const program = new RulesProgram();
-    const loaded = await loadProgram({ flows: Limit.DEFAULT_FLOWS, trace: false });
+    const loaded = await loadProgram({
+      flows: Limit.DEFAULT_FLOWS,
+      connections: Limit.DEFAULT_CONNECTIONS,
+      trace: false,
+    });
     program.#object = loaded.object;
     program.#tables = new RuleTables(program.#object, binding().possibleCpus);
     try {

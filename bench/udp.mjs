@@ -2,9 +2,9 @@
 // is the limit: it pays for the way of each packet up to the server's socket.
 import { run } from "../demo/host.mjs";
 import { sender } from "./compile.mjs";
-import { FunneledPath } from "./funneled.mjs";
+import { carrierRules, FunneledPath } from "./funneled.mjs";
 import { DEVICE, FAR_DEVICE, Path } from "./path.mjs";
-import { compare, inTurn } from "./rounds.mjs";
+import { compare, inTurn, undisturbed } from "./rounds.mjs";
 
 export const ROUNDS = 21;
 
@@ -34,21 +34,15 @@ const PATHS = [
   },
 ];
 
-/** Part of the time for which others may have had the sender's CPU. */
-const LONGEST_WAIT = 0.1;
-const ATTEMPTS = 12;
-
-/** One round: what was sent and what arrived. One that other work disturbed is done again. */
+/** One round: what was sent and what arrived. */
 async function send({ client, server, address }, signal) {
   const words = [client.netns, server.netns, address, PORT, PAYLOAD, MILLISECONDS];
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const result = JSON.parse(await run(sender("udp-rate"), words.map(String), { signal }));
-    const { sent, received, waited } = result;
-    if (waited > LONGEST_WAIT) continue;
-    if (received >= sent * (1 - LARGEST_LOSS)) return result;
-    throw new Error(`of ${sent} packets ${received} arrived: the sender was not the limit`);
-  }
-  throw new Error("this machine is too busy: the sender had to wait for its CPU");
+  const result = await undisturbed(async () =>
+    JSON.parse(await run(sender("udp-rate"), words.map(String), { signal })),
+  );
+  const { sent, received } = result;
+  if (received >= sent * (1 - LARGEST_LOSS)) return result;
+  throw new Error(`of ${sent} packets ${received} arrived: the sender was not the limit`);
 }
 
 const rate = ({ received, seconds }) => received / seconds / 1000;
@@ -58,10 +52,10 @@ async function measurePath({ what, least, gateway, place }, { rounds, signal }) 
   let funnels;
   try {
     await path.start({ gateway });
-    funnels = await FunneledPath.load("udp", PORT, place(path), path.server);
+    funnels = await FunneledPath.load(carrierRules("udp", PORT), place(path), path.server);
     const samples = await inTurn(
       {
-        plain: async () => rate(await send(path, signal)),
+        plain: async () => rate(await funnels.without(() => send(path, signal))),
         funneled: async () =>
           rate(
             await funnels.during(

@@ -1,19 +1,21 @@
-// npm run bench: sets up what is missing, then measures what a carrier costs (bench/). Uses nothing
+// npm run bench: sets up what is missing, then measures what funneling costs (bench/). Uses nothing
 // but Node itself until that is done, because nothing else may be there yet.
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { setup } from "./setup.mjs";
 
-const PARTS = ["push", "udp", "tcp"];
+const PARTS = ["push", "udp", "tcp", "translate"];
 
 const HELP = `usage: npm run bench [-- PART... [--rounds N] [--markdown] [--skip-setup]]
 
-Measures what a carrier costs, as ratios to the same thing without one, in turn with it. All parts
-together take some two minutes:
+Measures what funneling costs, as ratios to the same thing without it, in turn with it. All parts
+together take some five minutes:
 
-  push  the program alone, in BPF_PROG_TEST_RUN, against bpf_skb_adjust_room
-  udp   packets per second of UDP over TCP, local and forwarded, against plain UDP
-  tcp   throughput of TCP over TCP, cubic and bbr, against a plain connection
+  push       the program alone, in BPF_PROG_TEST_RUN, against bpf_skb_adjust_room
+  udp        packets per second of UDP over TCP, local and forwarded, against plain UDP
+  tcp        throughput of TCP over TCP in a carrier, cubic and bbr, against a plain connection
+  translate  TCP over TCP without a carrier: iperf3, cubic and bbr, 1 stream and 16, and
+             connections per second, against the same without us
 
   --rounds N    how often each ratio is measured; each part has its own default
   --markdown    print the table for docs/performance.md
