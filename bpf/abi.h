@@ -31,10 +31,11 @@ enum sfunnel_limit {
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
     /*
-     * Connections that are remembered, likewise, and as many that have only begun; each takes two
-     * entries. Of those that are remembered, so many in a hundred may be over.
+     * Connections that are remembered, likewise; each takes two entries. So many in a hundred have
+     * room in a table of their own while they have only begun, so many may be over.
      */
     SFUNNEL_DEFAULT_CONNECTIONS = 32768,
+    SFUNNEL_BEGUN_PER_CENT = 25,
     SFUNNEL_OVER_PER_CENT = 25,
     /*
      * Bytes of the largest IP packet that is made, carrier included: the kernel enlarges no frame

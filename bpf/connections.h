@@ -130,6 +130,14 @@ look_up_connection(const struct sfunnel_reply_key *key) {
     return kept ? kept : bpf_map_lookup_elem(&beginnings, key);
 }
 
+/* The same where it is known which table it is in. */
+static __always_inline struct sfunnel_connection *look_up_in(bool is_kept,
+                                                             const struct sfunnel_reply_key *key) {
+    if (is_kept)
+        return bpf_map_lookup_elem(&connections, key);
+    return bpf_map_lookup_elem(&beginnings, key);
+}
+
 /* The entry of the other direction as this one has it. */
 static __always_inline void make_twin(struct packet *packet,
                                       const struct sfunnel_connection *connection) {
@@ -239,22 +247,34 @@ __noinline int set_state(__u32 state, __u32 answer_seq) {
         keep_connection(packet);
         return 0;
     }
-    connection = look_up_connection(&packet->reply_key);
+    connection = look_up_in(packet->known.is_kept, &packet->reply_key);
     if (connection)
         tell(connection, state, answer_seq);
-    connection = look_up_connection(&packet->twin_key);
+    connection = look_up_in(packet->known.is_kept, &packet->twin_key);
     if (connection)
         tell(connection, state, answer_seq);
     return 0;
 }
 
+/* The other entry has been seen as well, and is there if it was not. */
+static __noinline void see_twin(struct packet *packet) {
+    struct sfunnel_connection *twin = look_up_in(packet->known.is_kept, &packet->twin_key);
+
+    if (twin) {
+        twin->last_seen = packet->known.last_seen;
+        return;
+    }
+    make_twin(packet, &packet->known);
+    add_entry(packet, &packet->twin_key);
+}
+
 /*
- * Looks the packet's connection up, into packet->known. Its twin is there as well afterwards, and
- * both have been seen.
+ * Looks the packet's connection up, into packet->known. Where it is kept, its twin is there as well
+ * afterwards, and both have been seen; one that has only begun is soon kept, or over.
  */
 static __noinline void find_connection(struct packet *packet) {
     struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
-    struct sfunnel_connection *known = look_up_connection(key), *twin;
+    struct sfunnel_connection *known = look_up_connection(key);
     __u64 now;
 
     packet->known.kind = 0;
@@ -269,15 +289,7 @@ static __noinline void find_connection(struct packet *packet) {
     known->last_seen = now;
     packet->known = *known;
     if (packet->known.is_kept)
-        twin = bpf_map_lookup_elem(&connections, &packet->twin_key);
-    else
-        twin = bpf_map_lookup_elem(&beginnings, &packet->twin_key);
-    if (twin) {
-        twin->last_seen = now;
-        return;
-    }
-    make_twin(packet, &packet->known);
-    add_entry(packet, &packet->twin_key);
+        see_twin(packet);
 }
 
 static __always_inline bool is_known(const struct packet *packet) {
@@ -413,6 +425,7 @@ __noinline int begin_known(__u32 kind, __u32 dport) {
     if (!packet)
         return BEGINNING_NO_ROOM;
     if (packet->known.kind == kind && packet->known.dport == dport) {
+        see_twin(packet);
         begin_again(packet);
         return packet->known.sport;
     }

@@ -116,7 +116,7 @@ struct {
 
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
+    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS * SFUNNEL_BEGUN_PER_CENT / 100);
     __type(key, struct sfunnel_reply_key);
     __type(value, struct sfunnel_connection);
 } beginnings SEC(".maps");

@@ -61,9 +61,9 @@ export interface LoadOptions {
   readonly flows?: number;
   /**
    * How many TCP connections are remembered whose ports are translated, and real ones to the same
-   * service port; 32,768 by default. As many more may have begun and not be established yet. A full
-   * table forgets the one that was silent longest, which then ends in a reset; those that are over
-   * take a quarter of it at the most. One takes about 600 bytes of kernel memory, used or not.
+   * service port; 32,768 by default. A full table forgets the one that was silent longest, which then
+   * ends in a reset; those that are over take a quarter of it at the most. A quarter more may have begun
+   * and not be established yet. One takes about 400 bytes of kernel memory, used or not.
    */
   readonly connections?: number;
   /**

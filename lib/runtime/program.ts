@@ -49,11 +49,12 @@ export async function loadProgram({
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
   // Each connection has an entry for either direction.
+  const part = (perCent: number) => Math.ceil((connections * perCent) / 100);
   const limits = {
     replies: flows,
     connections: 2 * connections,
-    beginnings: 2 * connections,
-    closings: Math.ceil((connections * Limit.OVER_PER_CENT) / 100),
+    beginnings: 2 * part(Limit.BEGUN_PER_CENT),
+    closings: part(Limit.OVER_PER_CENT),
   };
   let object = await native.load(await readProgram(name), limits);
   let asksMtu = true;

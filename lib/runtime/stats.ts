@@ -53,7 +53,7 @@ export interface FlowStats {
  */
 export interface ConnectionStats {
   /**
-   * How many it holds at the most (option `connections` of `Funnel.load`); as many more may have begun
+   * How many it holds at the most (option `connections` of `Funnel.load`); a quarter more may have begun
    * and not be established yet.
    */
   readonly capacity: number;
