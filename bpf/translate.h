@@ -369,7 +369,8 @@ static __noinline int continue_connection(struct __sk_buff *skb, struct packet *
         changed->tcp.urgent = packet->start.source;
         return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_REPLY_FUNNELED;
     }
-    if (!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)))
+    /* Until it is established, every packet may be the one that says so. */
+    if (!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)) && packet->known.is_established)
         cache_connection(cached, kind, sport, dport);
     return go_on(skb, packet, kind, sport, dport);
 }

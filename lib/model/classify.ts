@@ -2,13 +2,26 @@
 
 import { familyOf, prefixBytes } from "../rules/address.ts";
 import { portsInclude } from "../rules/ports.ts";
-import type { AddressMatch, Match, PortMatch, Prefix, Rule } from "../rules/types.ts";
+import type { Action, AddressMatch, Match, PortMatch, Prefix, Rule } from "../rules/types.ts";
 import type { Flow } from "./frame.ts";
+import type { Form } from "./mark.ts";
+import { isTranslating } from "./translate-rules.ts";
 
 /** Index of the first rule that matches, or undefined. */
-export function classify(rules: readonly Rule[], flow: Flow): number | undefined {
-  const index = rules.findIndex((rule) => matches(rule.match, flow));
+export function classify(rules: readonly Rule[], flow: Flow, form: Form): number | undefined {
+  const index = rules.findIndex(
+    ({ match, action }) => matches(match, flow) && isAbout(action, form),
+  );
   return index === -1 ? undefined : index;
+}
+
+/**
+ * Each way to unfunnel leaves what the other is about, so that both may stand for one port. And what is in
+ * a carrier is no connection that could be translated.
+ */
+function isAbout(action: Action, form: Form): boolean {
+  if (action.kind === "unfunnel" && action.mode === "decap") return form !== "marked";
+  return form !== "carrier" || !isTranslating(action);
 }
 
 /** Whether all terms of a match hold for a flow. */

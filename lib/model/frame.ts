@@ -1,7 +1,7 @@
 /** Reads an Ethernet frame with an IP packet in it into the fields that rules look at. */
 
 import type { Family, Transport } from "../rules/types.ts";
-import { viewOf } from "./bytes.ts";
+import { join, viewOf } from "./bytes.ts";
 import { readIp } from "./ip.ts";
 import type { Addresses, IpVersion, NoTransport } from "./ip-version.ts";
 import type { Outcome } from "./outcome.ts";
@@ -80,6 +80,17 @@ export function flowOf(addresses: Addresses, transport: Transport, header: Uint8
     sport: view.getUint16(0),
     dport: view.getUint16(2),
   };
+}
+
+/** The flow of what answers a packet of this one. */
+export function answering(flow: Flow): Flow {
+  const { saddr, daddr, sport, dport } = flow;
+  return { ...flow, saddr: daddr, daddr: saddr, sport: dport, dport: sport };
+}
+
+/** The frame of a packet with another TCP or UDP header and payload of the same length. */
+export function withTransport(packet: Packet, transport: Uint8Array): Uint8Array {
+  return join(packet.ethernet, packet.ip, transport, packet.padding);
 }
 
 /** An address as keys hold it: IPv4 in its mapped form, IPv6 as it is. */

@@ -22,6 +22,11 @@ export type Hook = Required<SimulateOptions>;
 
 const LOOPBACK_MTU = 65_536;
 
+/** The other hook of the same interface, which answers pass. */
+export function opposite(direction: Direction): Direction {
+  return direction === "ingress" ? "egress" : "ingress";
+}
+
 /** @throws OptionError for a missing or misspelt option. */
 export function readHook(operation: string, options: unknown): Hook {
   checkOptionNames(operation, options, ["direction", "mtu"]);

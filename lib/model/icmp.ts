@@ -69,7 +69,9 @@ export function withQuote(
   if (mtu !== undefined) icmp.writeMtu(message, mtu);
   icmp.growQuote(message, grown);
   seal(icmp, message, version.addressesOf(ip));
-  const reframed = version.reframe(ip, icmp.protocol, version.packetLengthOf(ip) + grown);
+  // An update by nothing would make the other zero of a checksum that is one.
+  const reframed =
+    grown === 0 ? ip : version.reframe(ip, icmp.protocol, version.packetLengthOf(ip) + grown);
   return join(ethernet, reframed, message, padding);
 }
 

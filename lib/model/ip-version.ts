@@ -40,4 +40,9 @@ export interface IpVersion {
   reframe(header: Uint8Array, protocol: number, packetLength: number): Uint8Array;
   /** A header of our own making: no options, nothing set that need not be. */
   header(addresses: Addresses, protocol: number, packetLength: number): Uint8Array;
+  /**
+   * A header without options for what answers a packet at once, in its class of service; nobody is to
+   * take it to pieces.
+   */
+  answer(header: Uint8Array, protocol: number, packetLength: number): Uint8Array;
 }

@@ -2,7 +2,7 @@
 
 import { join, viewOf } from "./bytes.ts";
 import { checksumOfSum, onesComplementSum, updateChecksum } from "./checksum.ts";
-import type { IpVersion } from "./ip-version.ts";
+import type { Addresses, IpVersion } from "./ip-version.ts";
 import { transportOf } from "./protocol.ts";
 
 /** Length of a header without options. */
@@ -48,7 +48,7 @@ export const IPV4: IpVersion = {
 
   packetLengthOf: (header) => viewOf(header).getUint16(2),
 
-  addressesOf: (header) => ({ source: header.slice(12, 16), destination: header.slice(16, 20) }),
+  addressesOf,
 
   reframe(header, protocol, packetLength) {
     const reframed = header.slice();
@@ -74,7 +74,23 @@ export const IPV4: IpVersion = {
     view.setUint16(10, checksumOfSum(onesComplementSum(header)));
     return header;
   },
+
+  answer(header, protocol, packetLength) {
+    const { source, destination } = addressesOf(header);
+    const back = { source: destination, destination: source };
+    const answer = IPV4.header(back, protocol, packetLength);
+    const view = viewOf(answer);
+    view.setUint8(1, viewOf(header).getUint8(1));
+    view.setUint16(6, DONT_FRAGMENT);
+    view.setUint16(10, 0);
+    view.setUint16(10, checksumOfSum(onesComplementSum(answer)));
+    return answer;
+  },
 };
+
+function addressesOf(header: Uint8Array): Addresses {
+  return { source: header.slice(12, 16), destination: header.slice(16, 20) };
+}
 
 function protocolOf(header: Uint8Array): number {
   return viewOf(header).getUint8(9);

@@ -1,7 +1,7 @@
 /** The IPv6 header (RFC 8200): what is read of it, and what is written. */
 
 import { viewOf } from "./bytes.ts";
-import type { IpVersion } from "./ip-version.ts";
+import type { Addresses, IpVersion } from "./ip-version.ts";
 import { transportOf } from "./protocol.ts";
 
 /** It never has options; what IPv4 has as options are headers of their own. */
@@ -55,7 +55,7 @@ export const IPV6: IpVersion = {
 
   packetLengthOf,
 
-  addressesOf: (header) => ({ source: header.slice(8, 24), destination: header.slice(24, 40) }),
+  addressesOf,
 
   /** There is no checksum over it. */
   reframe(header, protocol, packetLength) {
@@ -77,7 +77,20 @@ export const IPV6: IpVersion = {
     header.set(addresses.destination, 24);
     return header;
   },
+
+  answer(header, protocol, packetLength) {
+    const { source, destination } = addressesOf(header);
+    const back = { source: destination, destination: source };
+    const answer = IPV6.header(back, protocol, packetLength);
+    // Version, class, and the label: routers that tell flows apart by it take the answer for the same.
+    answer.set(header.subarray(0, 4));
+    return answer;
+  },
 };
+
+function addressesOf(header: Uint8Array): Addresses {
+  return { source: header.slice(8, 24), destination: header.slice(24, 40) };
+}
 
 function versionOf(header: Uint8Array): number {
   return viewOf(header).getUint8(0) >> 4;

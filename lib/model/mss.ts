@@ -9,10 +9,9 @@ import { type Carrier, OVERHEAD } from "./carrier.ts";
 import { IP } from "./ip.ts";
 import { largestPacket } from "./mtu.ts";
 import { TRANSPORT_HEADER_LENGTH } from "./protocol.ts";
+import { OPTION, readOptions } from "./tcp-options.ts";
 import { correctChecksum, isSyn } from "./transport.ts";
 
-/** Kinds of options. All but the first two are followed by their length. */
-const KIND = { end: 0, nothing: 1, mss: 2 } as const;
 /** Kind, length and the two bytes of the size. */
 const MSS_LENGTH = 4;
 
@@ -39,24 +38,8 @@ export function clampMss(bytes: Uint8Array, transport: Transport, limit: number)
 
 /** Where the size of the first MSS option is. */
 function findMss(segment: Uint8Array): number | undefined {
-  const view = viewOf(segment);
-  const headerLength = (view.getUint8(12) >> 4) * 4;
-  // Options that are not all there may be anything.
-  if (headerLength > segment.length) return undefined;
-
-  let offset = TRANSPORT_HEADER_LENGTH.tcp;
-  while (offset < headerLength) {
-    const kind = view.getUint8(offset);
-    if (kind === KIND.end) return undefined;
-    if (kind === KIND.nothing) {
-      offset += 1;
-      continue;
-    }
-    if (offset + 1 >= headerLength) return undefined;
-    const length = view.getUint8(offset + 1);
-    if (length < 2 || offset + length > headerLength) return undefined;
-    if (kind === KIND.mss && length === MSS_LENGTH) return offset + 2;
-    offset += length;
-  }
-  return undefined;
+  const found = readOptions(segment).find(
+    ({ kind, length }) => kind === OPTION.mss && length === MSS_LENGTH,
+  );
+  return found && found.offset + 2;
 }

@@ -47,6 +47,20 @@ export const OUTCOMES = [
   "error_funneled",
   /** An ICMP error that quotes too little of a carrier; passed untouched. */
   "quote_too_short",
+  /** A real connection that would look like a funneled one: it goes on from another port. */
+  "direct_remapped",
+  /** A translating rule matched, but the connection began on the other side; passed untouched. */
+  "translate_inbound",
+  /** TCP-MD5 or TCP-AO sign the ports, so they cannot be translated; passed untouched. */
+  "translate_signed",
+  /** Nobody has confirmed that the port was put back: a SYN-ACK turned into a reset. */
+  "translate_unconfirmed",
+  /** A SYN on the ports of a translated connection that may be alive, turned into a question to it. */
+  "translate_challenged",
+  /** A translated SYN for a port that the rule does not allow; dropped, the frame is the reset. */
+  "translate_not_allowed",
+  /** A segment to be translated, of a connection that is not known; dropped, the frame is the reset. */
+  "translate_lost",
   /** Kernel only: a helper failed after the packet was changed; dropped. */
   "failed",
 ] as const;

@@ -8,8 +8,9 @@
 import type { Direction } from "../rules/types.ts";
 import { type Carrier, isSameCarrier, turnedRound } from "./carrier.ts";
 import type { Inner } from "./encap.ts";
-import type { Flow } from "./frame.ts";
+import { answering, type Flow } from "./frame.ts";
 import { flowHash, hashWord, portOfHash } from "./hash.ts";
+import { opposite } from "./hook.ts";
 
 /** How many ports are tried for a client whose own is taken. */
 const CANDIDATES = 4;
@@ -24,16 +25,6 @@ interface Remembered {
   readonly carrier: Carrier;
   /** The client's own port. */
   readonly port: number;
-}
-
-function opposite(direction: Direction): Direction {
-  return direction === "ingress" ? "egress" : "ingress";
-}
-
-/** A flow turned round. */
-function repliesTo(flow: Flow): Flow {
-  const { saddr, daddr, sport, dport } = flow;
-  return { ...flow, saddr: daddr, daddr: saddr, sport: dport, dport: sport };
 }
 
 function keyOf(reply: Flow, direction: Direction, treatment: Treatment): string {
@@ -63,7 +54,7 @@ export class Replies {
 
   /** Client side: a flow left under this carrier. */
   rememberFunneled(flow: Flow, carrier: Carrier, direction: Direction): void {
-    const key = keyOf(repliesTo(flow), opposite(direction), "unfunnel");
+    const key = keyOf(answering(flow), opposite(direction), "unfunnel");
     this.#known.set(key, { carrier, port: flow.sport });
   }
 
@@ -74,7 +65,7 @@ export class Replies {
   rememberUnfunneled(inner: Inner, carrier: Carrier, direction: Direction): number | undefined {
     const { flow } = inner;
     const keyFor = (sport: number) =>
-      keyOf(repliesTo({ ...flow, sport }), opposite(direction), "funnel");
+      keyOf(answering({ ...flow, sport }), opposite(direction), "funnel");
     const mine = (known: Remembered) =>
       isSameCarrier(known.carrier, carrier) && known.port === flow.sport;
     const remember = (port: number) => {
@@ -107,7 +98,7 @@ export class Replies {
 
   /** Service side: a packet of this flow came as it is, so its replies shall go as they are. */
   forgetUnfunneled(flow: Flow, direction: Direction): void {
-    this.#known.delete(keyOf(repliesTo(flow), opposite(direction), "funnel"));
+    this.#known.delete(keyOf(answering(flow), opposite(direction), "funnel"));
   }
 
   /** Service side: the carrier of a reply, turned round, and the client's own port. */
@@ -128,7 +119,7 @@ export class Replies {
    * own is not found by that.
    */
   isFunneled(flow: Flow, carrier: Carrier, direction: Direction): boolean {
-    const left = this.#known.get(keyOf(repliesTo(flow), direction, "unfunnel"));
+    const left = this.#known.get(keyOf(answering(flow), direction, "unfunnel"));
     if (left !== undefined && isSameCarrier(left.carrier, carrier)) return true;
     const replied = this.#known.get(keyOf(flow, opposite(direction), "funnel"));
     return replied?.port === flow.dport && isSameCarrier(replied.carrier, turnedRound(carrier));
@@ -139,7 +130,7 @@ export class Replies {
    * `direction`, by a rule or as replies; undefined if they never did.
    */
   beforeUnfunneled(flow: Flow, direction: Direction): Carried | undefined {
-    const came = this.#known.get(keyOf(repliesTo(flow), direction, "funnel"));
+    const came = this.#known.get(keyOf(answering(flow), direction, "funnel"));
     if (came !== undefined) return { carrier: came.carrier, sport: came.port };
     const replied = this.#known.get(keyOf(flow, opposite(direction), "unfunnel"));
     return replied && { carrier: turnedRound(replied.carrier), sport: flow.sport };

@@ -6,8 +6,9 @@ import type { Outcome } from "./outcome.ts";
 export interface Simulation {
   readonly verdict: "pass" | "drop";
   /**
-   * The bytes that leave; where the verdict is "drop", the frame as it came, or the ICMP error
-   * that its sender gets (`too_big_reported`). Always a copy.
+   * The bytes that leave; where the verdict is "drop", the frame as it came, or what its sender gets:
+   * an ICMP error (`too_big_reported`) or a reset (`translate_not_allowed`, `translate_lost`). Always a
+   * copy.
    */
   readonly frame: Uint8Array;
   /** Name of the counter that the kernel program would have counted up. */
@@ -28,6 +29,8 @@ const DROPPED: ReadonlySet<Outcome> = new Set<Outcome>([
   "no_free_port",
   "too_big",
   "too_big_reported",
+  "translate_not_allowed",
+  "translate_lost",
 ]);
 
 /** The whole answer, for a frame that came. */

@@ -2,17 +2,8 @@
 
 import { SfunnelError } from "../errors.ts";
 import { checkOptionNames } from "../rules/options.ts";
-import type {
-  Action,
-  Direction,
-  FunnelTranslate,
-  Rule,
-  UnfunnelTranslate,
-} from "../rules/types.ts";
+import type { Action, Direction, Rule } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
-
-/** What the datapath can do today. */
-export type SupportedAction = Exclude<Action, FunnelTranslate | UnfunnelTranslate>;
 
 /**
  * Checks both lists, as loading them would: a rule that the kernel program would never get is
@@ -37,7 +28,7 @@ function readRules(operation: string, list: unknown, direction: Direction): read
 
   const rules = normaliseRules(list);
   for (const [index, { action }] of rules.entries()) {
-    supportedAction(operation, action, `${direction} rule ${index}`);
+    refuseUnsupported(operation, action, `${direction} rule ${index}`);
   }
   if (isObject && isFrozenThroughout(list)) checkedLists.set(list, rules);
   return rules;
@@ -48,15 +39,12 @@ function isFrozenThroughout(data: unknown): boolean {
   return Object.isFrozen(data) && Object.values(data).every(isFrozenThroughout);
 }
 
-/** @throws SfunnelError `SFUNNEL_NOT_SUPPORTED` for one that is not. */
-export function supportedAction(operation: string, action: Action, where: string): SupportedAction {
-  const refuse = (what: string) =>
-    new SfunnelError("SFUNNEL_NOT_SUPPORTED", `${where}: ${what} is not supported yet`, {
-      operation,
-    });
-  if (action.kind === "accept" || action.kind === "drop") return action;
-  if (action.mode === "translate") throw refuse(`"${action.kind} translate"`);
-  if (action.kind === "funnel" && action.sport.kind === "range" && action.sport.every !== undefined)
-    throw refuse('a source port range with "every"');
-  return action;
+/** @throws SfunnelError `SFUNNEL_NOT_SUPPORTED` for what the datapath cannot do today. */
+function refuseUnsupported(operation: string, action: Action, where: string): void {
+  if (action.kind !== "funnel" || action.mode !== "encap") return;
+  if (action.sport.kind !== "range" || action.sport.every === undefined) return;
+  const what = 'a source port range with "every"';
+  throw new SfunnelError("SFUNNEL_NOT_SUPPORTED", `${where}: ${what} is not supported yet`, {
+    operation,
+  });
 }

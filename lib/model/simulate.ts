@@ -3,20 +3,31 @@
 import { SfunnelError } from "../errors.ts";
 import { portsInclude } from "../rules/ports.ts";
 import { quoteValue } from "../rules/quote.ts";
-import type { Direction, FunnelEncap, Rule, Ruleset, UnfunnelDecap } from "../rules/types.ts";
+import type {
+  Action,
+  Direction,
+  FunnelEncap,
+  Rule,
+  Ruleset,
+  UnfunnelDecap,
+} from "../rules/types.ts";
 import type { Carrier } from "./carrier.ts";
 import { classify } from "./classify.ts";
+import { Connections } from "./connections.ts";
 import { type Inner, pop, push, readCarrier } from "./encap.ts";
 import { ETHERNET_LENGTH } from "./ethernet.ts";
 import { type Packet, readFrame } from "./frame.ts";
 import { carrierSourcePort } from "./hash.ts";
 import { type Hook, readHook, type SimulateOptions } from "./hook.ts";
+import { formOf } from "./mark.ts";
 import { clampMss, largestSegment } from "./mss.ts";
 import type { Outcome } from "./outcome.ts";
 import { Replies } from "./replies.ts";
 import { finish, type Result, type Simulation } from "./result.ts";
 import { withoutRoom } from "./room.ts";
-import { readRuleset, type SupportedAction, supportedAction } from "./ruleset.ts";
+import { readRuleset } from "./ruleset.ts";
+import { translate } from "./translate.ts";
+import { leadTo } from "./translate-rules.ts";
 import { withPort } from "./transport.ts";
 import { turnError } from "./turn-error.ts";
 
@@ -46,6 +57,7 @@ export function simulate(
  */
 export class Simulator {
   readonly #replies = new Replies();
+  readonly #connections = new Connections();
   #rules: Record<Direction, readonly Rule[]>;
 
   /** Throws as {@link simulate} does. */
@@ -66,21 +78,49 @@ export class Simulator {
     refuseNoFrame(frame);
 
     const packet = readFrame(frame);
-    if (packet === "not_tcp_udp") return finish(frame, turnError(frame, direction, this.#replies));
+    if (packet === "not_tcp_udp") {
+      return finish(frame, turnError(frame, direction, this.#replies, this.#connections));
+    }
     if (typeof packet === "string") return finish(frame, { outcome: packet });
 
-    const index = classify(rules, packet.flow);
-    const rule = index === undefined ? undefined : rules[index];
-    const result =
-      rule === undefined
-        ? this.#follow(packet, hook)
-        : this.#act(
-            packet,
-            supportedAction(OPERATION, rule.action, `${direction} rule ${index}`),
-            hook,
-          );
+    const form = formOf(packet);
+    const index = classify(rules, packet.flow, form);
+    const action = index === undefined ? undefined : rules[index]?.action;
+    const mayBeTranslated =
+      packet.flow.transport === "tcp" && form !== "carrier" && action?.kind !== "drop";
+    const result = mayBeTranslated
+      ? this.#translate(packet, action, hook)
+      : this.#act(packet, action, hook);
     if (UNTOUCHED.has(result.outcome)) this.#replies.forgetUnfunneled(packet.flow, direction);
     return finish(frame, result, index);
+  }
+
+  /** A segment that may be of a connection whose ports are rewritten. */
+  #translate(packet: Packet, action: Action | undefined, hook: Hook): Result {
+    const { direction } = hook;
+    const isTracked = leadTo(this.#rules[direction], packet.flow.dport);
+    const untranslated = () => this.#act(packet, action, hook);
+    return translate({ packet, action, direction, isTracked, untranslated }, this.#connections);
+  }
+
+  /** What the rule alone does, which has no connection in mind. */
+  #act(packet: Packet, action: Action | undefined, hook: Hook): Result {
+    switch (action?.kind) {
+      case undefined:
+        return this.#follow(packet, hook);
+      case "accept":
+        return { outcome: "accepted" };
+      case "drop":
+        return { outcome: "dropped" };
+      case "funnel":
+        return action.mode === "encap"
+          ? this.#funnel(packet, action, hook)
+          : { outcome: "translate_inbound" };
+      case "unfunnel":
+        return action.mode === "decap"
+          ? this.#unfunnel(packet, action, hook)
+          : { outcome: "not_carrier" };
+    }
   }
 
   /** No rule has matched: the packet may still belong to a flow that another one has funneled. */
@@ -89,19 +129,6 @@ export class Simulator {
       this.#funnelReply(packet, hook) ??
       this.#unfunnelReply(packet, hook) ?? { outcome: "no_match" }
     );
-  }
-
-  #act(packet: Packet, action: SupportedAction, hook: Hook): Result {
-    switch (action.kind) {
-      case "accept":
-        return { outcome: "accepted" };
-      case "drop":
-        return { outcome: "dropped" };
-      case "funnel":
-        return this.#funnel(packet, action, hook);
-      case "unfunnel":
-        return this.#unfunnel(packet, action, hook);
-    }
   }
 
   #funnel(packet: Packet, action: FunnelEncap, hook: Hook): Result {
@@ -157,7 +184,13 @@ export class Simulator {
 }
 
 /** Left as they came, though rules could have looked at them. */
-const UNTOUCHED: ReadonlySet<Outcome> = new Set<Outcome>(["no_match", "not_carrier", "accepted"]);
+const UNTOUCHED: ReadonlySet<Outcome> = new Set<Outcome>([
+  "no_match",
+  "not_carrier",
+  "accepted",
+  "translate_inbound",
+  "translate_signed",
+]);
 
 function funneled(packet: Packet, carrier: Carrier, { mtu }: Hook): Uint8Array {
   const limit = largestSegment(mtu, packet.flow.family, carrier);

@@ -4,26 +4,22 @@ import type { Transport } from "../rules/types.ts";
 import { join, viewOf } from "./bytes.ts";
 import { updateChecksum } from "./checksum.ts";
 import type { Addresses } from "./ip-version.ts";
+import { hasFlag } from "./tcp-flags.ts";
 
 /** Where the checksum field of a header is. */
-const CHECKSUM_OFFSET: Readonly<Record<Transport, number>> = { tcp: 16, udp: 6 };
+export const CHECKSUM_OFFSET: Readonly<Record<Transport, number>> = { tcp: 16, udp: 6 };
 
 /** Where the ports of a TCP or UDP header are. */
 const PORT_OFFSET = { sport: 0, dport: 2 } as const;
 
-/** Where the flags of a TCP header are, and those of a connection that begins. */
-const FLAGS_OFFSET = 13;
-const SYN = 0x02;
-const ACK = 0x10;
-
 /** Whether this is a TCP segment that offers or accepts a connection. */
 export function isSyn(bytes: Uint8Array, transport: Transport): boolean {
-  return transport === "tcp" && (viewOf(bytes).getUint8(FLAGS_OFFSET) & SYN) !== 0;
+  return transport === "tcp" && hasFlag(bytes, "syn");
 }
 
 /** Whether this is a TCP segment that offers a connection. */
 export function isFirstSyn(bytes: Uint8Array, transport: Transport): boolean {
-  return isSyn(bytes, transport) && (viewOf(bytes).getUint8(FLAGS_OFFSET) & ACK) === 0;
+  return isSyn(bytes, transport) && !hasFlag(bytes, "ack");
 }
 
 /**

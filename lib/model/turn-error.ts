@@ -1,26 +1,34 @@
 /**
- * An ICMP error about a packet of a funneled flow. Who wrote it saw the packet in its carrier and
- * who reads it sent the packet without, or the other way round: nothing would match, and path MTU
+ * An ICMP error about a packet of a funneled flow. Who wrote it saw the packet in its carrier, or with
+ * other ports, and who reads it sent the packet without, or the other way round: nothing would match, and path MTU
  * discovery would go blind. So the error is turned into one about the packet that its reader knows.
  */
 
 import type { Direction } from "../rules/types.ts";
 import { OVERHEAD } from "./carrier.ts";
+import type { Connections } from "./connections.ts";
 import { type IcmpError, readError, toldMtu, withQuote } from "./icmp.ts";
 import { type Quote, readQuote, readQuotedCarrier, unwrap, wrap } from "./quote.ts";
 import type { Replies } from "./replies.ts";
 import type { Result } from "./result.ts";
+import { translateError } from "./translate-error.ts";
 
 /** The most that an ICMP error about IPv4 can tell; of IPv6 nobody is told more either. */
 const HIGHEST_MTU = 0xffff;
 
 /** What becomes of a frame with neither TCP nor UDP in it. */
-export function turnError(frame: Uint8Array, direction: Direction, replies: Replies): Result {
+export function turnError(
+  frame: Uint8Array,
+  direction: Direction,
+  replies: Replies,
+  connections: Connections,
+): Result {
   const error = readError(frame);
   const quote = error && readQuote(error.quote, error.packet.version);
   return (
     (quote &&
       (unfunnelError(error, quote, direction, replies) ??
+        translateError(error, quote, direction, connections) ??
         funnelError(error, quote, direction, replies))) ?? { outcome: "not_tcp_udp" }
   );
 }

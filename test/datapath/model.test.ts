@@ -6,9 +6,10 @@ import { compare, FRAMES_A_ROUND } from "../support/compare.ts";
 import { MtuPlaces } from "../support/mtu-places.ts";
 import { deleteNetns } from "../support/netns.ts";
 
-const FRAMES = 100_000;
+/** Fewer, for a quick look. */
+const FRAMES = Number(process.env.SFUNNEL_FUZZ_FRAMES ?? 100_000);
 /** A failure names the seed of its round: npm run fuzz -- --seed SEED repeats it. */
-const SEED = Date.now() % 2 ** 32;
+const SEED = Number(process.env.SFUNNEL_FUZZ_SEED ?? Date.now() % 2 ** 32);
 
 /**
  * No single frame of testRun is a super-packet, no helper should fail, and for no port to be free,

@@ -286,6 +286,13 @@ export function icmpError(
   };
 }
 
+/** TCP options by their bytes, each of `[kind, ...content]`, with NOPs behind them up to a whole word. */
+export function options(...list: readonly (readonly [number, ...number[]])[]): Uint8Array {
+  const content = list.flatMap(([kind, ...rest]) => [kind, rest.length + 2, ...rest]);
+  while (content.length % 4 !== 0) content.push(1);
+  return bytes(...content);
+}
+
 /** A TCP option that says how large a segment may be. */
 export function mss(size: number): Uint8Array {
   return bytes(2, 4, size >> 8, size & 0xff);

@@ -26,6 +26,7 @@ import {
 } from "./packet.ts";
 import type { Random } from "./random.ts";
 import { damaged } from "./random-damage.ts";
+import { randomTcpOptions } from "./random-options.ts";
 import { ADDRESSES, DESTINATIONS, FAMILIES, PORTS, TRANSPORTS } from "./random-pools.ts";
 
 /**
@@ -40,11 +41,16 @@ export function randomFrame(random: Random): Uint8Array {
   return damaged(random, tagged(random, padded(random, frame)));
 }
 
-/** An IP packet with this in it. */
-export function ipFrame(random: Random, family: Family, layer: Layer): Uint8Array {
+/** An IP packet with this in it, between any addresses unless told which. */
+export function ipFrame(
+  random: Random,
+  family: Family,
+  layer: Layer,
+  addresses: { readonly src?: string; readonly dst?: string } = {},
+): Uint8Array {
   return family === "ip"
-    ? ipv4(randomIpv4Fields(random), layer)
-    : ipv6(randomIpv6Fields(random), withExtension(random, layer));
+    ? ipv4({ ...randomIpv4Fields(random), ...addresses }, layer)
+    : ipv6({ ...randomIpv6Fields(random), ...addresses }, withExtension(random, layer));
 }
 
 /** Now and then with bytes behind the packet, as Ethernet has behind short ones. */
@@ -130,7 +136,7 @@ function withExtension(random: Random, layer: Layer): Layer {
 /** A flow, or a flow behind a carrier. */
 function randomLayer(random: Random): Layer {
   const inner = randomFlowLayer(random, random.pick(TRANSPORTS));
-  if (random.chance(35)) return inner;
+  if (random.chance(45)) return inner;
   if (random.chance(40)) return udpCarrier(randomPorts(random), inner);
   return tcpCarrier({ ...randomPorts(random), ...randomCarrierFault(random) }, inner);
 }
@@ -152,44 +158,35 @@ function randomFlowLayer(random: Random, transport: Transport): Layer {
       window: random.pick([0, 1024, 64240]),
       urgent: random.pick([0, 0, 1]),
       checksum,
-      ...(random.chance(30) ? { options: randomTcpOptions(random) } : {}),
+      ...(random.chance(40) ? { options: randomTcpOptions(random) } : {}),
+      ...(random.chance(20) ? { flags: FLAG.syn, ...randomMark(random) } : {}),
       ...(random.chance(6) ? { dataOffset: random.pick([0, 4, 5, 6, 15]) } : {}),
     },
     content,
   );
 }
 
-/** Bytes of any meaning, half of the time with what may be an MSS among them. */
-function randomTcpOptions(random: Random): Uint8Array {
-  const options = random.bytes(random.pick([4, 12, 20, 40]));
-  if (random.chance(50)) {
-    const at = random.below(options.length - 3);
-    options.fill(1, 0, at);
-    options.set([2, 4, ...random.pick(SIZES)], at);
-  }
-  return options;
+/** The fields of a SYN that was funneled by translation; every now and then one of them is wrong. */
+export function randomMark(random: Random): TcpFields {
+  const port = randomPort(random);
+  const right = { ack: 0x5f0e0000 + port, urgent: 0xffff ^ port };
+  if (random.chance(85)) return right;
+  return {
+    ...right,
+    ...random.pick([{ ack: 0x5f0f0000 + port }, { urgent: port }, { urgent: 0 }]),
+  };
 }
-
-/** What may be asked for: 0, 536, around what Ethernet has room for, and the most. */
-const SIZES = [
-  [0, 0],
-  [0x02, 0x18],
-  [0x05, 0x78],
-  [0x05, 0xa0],
-  [0x05, 0xb4],
-  [0xff, 0xff],
-] as const;
 
 function randomPorts(random: Random): { sport: number; dport: number } {
   return { sport: randomPort(random), dport: randomPort(random) };
 }
 
-function randomPort(random: Random): number {
+export function randomPort(random: Random): number {
   return random.chance(4) ? random.below(0x10000) : random.pick(PORTS);
 }
 
 /** Mostly short: what matters are the lengths around nothing and odd ones. */
-function randomPayloadLength(random: Random): number {
+export function randomPayloadLength(random: Random): number {
   if (random.chance(65)) return random.below(24);
   if (random.chance(80)) return random.below(200);
   return random.chance(95) ? random.between(1300, 1460) : random.between(1461, 3300);

@@ -1,4 +1,4 @@
-/** Rulesets at random: all that a match can say, encap only. */
+/** Rulesets at random: all that a match can say, and all that can be done. */
 
 import type {
   Action,
@@ -24,7 +24,11 @@ export function randomRuleset(random: Random): Ruleset {
 
 /** One rule; about one in three matches on nothing but its transport and one more term. */
 function randomRule(random: Random): Rule {
-  return { match: randomMatch(random), action: randomAction(random) };
+  const match = randomMatch(random);
+  const translates = random.chance(30);
+  return translates
+    ? { match: { ...match, transport: "tcp" }, action: randomTranslation(random) }
+    : { match, action: randomAction(random) };
 }
 
 function randomMatch(random: Random): Match {
@@ -98,6 +102,12 @@ function randomAction(random: Random): Action {
     inner: random.pick(TRANSPORTS),
     ...(random.chance(40) ? { allow: randomRanges(random) } : {}),
   };
+}
+
+function randomTranslation(random: Random): Action {
+  return random.chance(50)
+    ? { kind: "funnel", mode: "translate", over: "tcp", dport: random.pick(PORTS) }
+    : { kind: "unfunnel", mode: "translate", inner: "tcp", allow: randomRanges(random) };
 }
 
 function randomSourcePort(random: Random): CarrierSourcePort {

@@ -29,13 +29,19 @@ function comparedChecksums(
   left: Uint8Array,
 ): readonly Compared[] {
   const ip: Compared = ["IP", checksumsOf(came).ip, checksumsOf(left).ip];
+  if (transportOf(came) === "tcp" && isTranslation(outcome, came, left))
+    return [ip, flow(came, left)];
   switch (outcome) {
+    case "translate_not_allowed":
+    case "translate_lost":
+      return isAnswered(came, left) ? answered(left) : [];
     case "funneled":
     case "reply_funneled":
       return [ip, ...pushed(came, left, transportOf(came))];
     case "unfunneled":
     case "reply_unfunneled":
       return [ip, ...popped(came, left, transportOf(left))];
+    case "direct_remapped":
     case "error_funneled":
     case "error_unfunneled": {
       const [before, after] = [icmpChecksumsOf(came), icmpChecksumsOf(left)];
@@ -57,6 +63,44 @@ function comparedChecksums(
     default:
       return [];
   }
+}
+
+/** Whether a segment went on with other fields: it has no carrier that would make it longer or shorter. */
+function isTranslation(outcome: Outcome, came: Uint8Array, left: Uint8Array): boolean {
+  switch (outcome) {
+    // Of the SYN of a client the payload is cut off.
+    case "funneled":
+      return left.length <= came.length;
+    case "unfunneled":
+    case "reply_funneled":
+    case "reply_unfunneled":
+      return left.length === came.length;
+    default:
+      return TRANSLATIONS.has(outcome);
+  }
+}
+
+const TRANSLATIONS: ReadonlySet<Outcome> = new Set<Outcome>([
+  "direct_remapped",
+  "translate_unconfirmed",
+  "translate_challenged",
+]);
+
+function flow(came: Uint8Array, left: Uint8Array): Compared {
+  return ["flow", checksumsOf(came).outer, checksumsOf(left).outer];
+}
+
+function isAnswered(came: Uint8Array, left: Uint8Array): boolean {
+  return Buffer.compare(came, left) !== 0;
+}
+
+/** A segment of our own making is right in any case. */
+function answered(left: Uint8Array): Compared[] {
+  const { ip, outer } = checksumsOf(left);
+  return [
+    ["IP", ip === undefined ? undefined : "right", ip],
+    ["reset", "right", outer],
+  ];
 }
 
 function pushed(came: Uint8Array, left: Uint8Array, inner: Transport | undefined): Compared[] {

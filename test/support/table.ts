@@ -34,13 +34,21 @@ export interface Row {
   readonly outcome: Outcome;
   /** Index of the rule that matches. Default: the first, where the outcome is a rule's work. */
   readonly rule?: number | undefined;
-  /** The frame that leaves. Default: the one that came. */
+  /** The frame that leaves, or that answers it. Default: the one that came. */
   readonly out?: Uint8Array;
   /** What is behind the carrier, where there is one: makes differences readable. */
   readonly inner?: Transport;
 }
 
-const DROPS: readonly Outcome[] = ["dropped", "not_allowed", "too_big", "too_big_reported"];
+const DROPS: readonly Outcome[] = [
+  "dropped",
+  "not_allowed",
+  "no_free_port",
+  "too_big",
+  "too_big_reported",
+  "translate_not_allowed",
+  "translate_lost",
+];
 const WITHOUT_RULE: readonly Outcome[] = [
   "no_match",
   "reply_funneled",
@@ -48,6 +56,8 @@ const WITHOUT_RULE: readonly Outcome[] = [
   "error_unfunneled",
   "error_funneled",
   "quote_too_short",
+  "direct_remapped",
+  "translate_unconfirmed",
   "not_ip",
   "not_tcp_udp",
   "extension_header",
@@ -126,9 +136,15 @@ function countersAfter(before: Stats, row: Row): Record<string, string> {
   return countersOf(after);
 }
 
-/** The same for rows that may share a program: same rules, and nothing but the same remembered. */
-function key({ direction, rules, otherRules = "", earlier = [] }: Row): string {
-  const frames = earlier.map(({ direction, frame }) => `${direction} ${hex(frame)}`);
+/**
+ * The same for rows that may share a program: same rules, and nothing but the same remembered. What is
+ * translated has an interface of its own for each row.
+ */
+function key(row: Row): string {
+  const { direction, rules, otherRules = "", earlier = [] } = row;
+  const frames = translates(row)
+    ? []
+    : earlier.map(({ direction, frame }) => `${direction} ${hex(frame)}`);
   return [direction, rules, otherRules, ...frames].join(" ");
 }
 
@@ -143,8 +159,34 @@ function rulesetOf(row: Row) {
 /** Where the kernel runs what has an MTU: one namespace a file, and in it a veth for each MTU. */
 let netns: TestNetns | undefined;
 const devices = new Map<number, string>();
+/** Interfaces of an MTU on which nothing has been remembered yet. */
+const unused = new Map<number, string[]>();
+let made = 0;
+/** As large as loopback's, but for one byte; and so many pairs are made at a time. */
+const LARGEST_MTU = 65_535;
+const PAIRS_AT_A_TIME = 32;
 // This module is loaded once a file, and its hooks are the file's.
 afterAll(deleteNetns);
+
+/** An interface of this MTU that no other row gets. */
+function ownPlace(mtu = LARGEST_MTU) {
+  netns ??= makeNetns();
+  const left = unused.get(mtu) ?? [];
+  if (left.length === 0) {
+    const commands = Array.from({ length: PAIRS_AT_A_TIME }, () => {
+      const [device, peer] = [`own-${++made}`, `own-${++made}`];
+      left.push(device, peer);
+      return `link add ${device} mtu ${mtu} type veth peer name ${peer} mtu ${mtu}`;
+    });
+    netns.run("sh", "-c", `printf '%s\\n' "$@" | ip -batch -`, "sh", ...commands);
+    unused.set(mtu, left);
+  }
+  return { device: left.shift() as string, netns: netns.name };
+}
+
+function translates({ rules, otherRules = "" }: Row): boolean {
+  return `${rules}${otherRules}`.includes("translate");
+}
 
 /** The interface of this MTU, made when the first row wants it. */
 function placeOf(mtu: number) {
@@ -170,7 +212,7 @@ function expectModel(row: Row): void {
 
 async function expectKernel(row: Row, funnel: Funnel): Promise<void> {
   // What came earlier is remembered for the interface that it came by.
-  const place = row.mtu === undefined ? {} : placeOf(row.mtu);
+  const place = translates(row) ? ownPlace(row.mtu) : row.mtu === undefined ? {} : placeOf(row.mtu);
   for (const { direction, frame, outcome } of row.earlier ?? []) {
     expect((await funnel.testRun(frame, { direction, ...place })).outcome).toBe(outcome);
   }
@@ -196,7 +238,8 @@ export function table(title: string, rows: readonly Row[]): void {
     async function load(row: Row): Promise<Funnel> {
       if (funnel !== undefined && inForce !== undefined && key(inForce) === key(row)) return funnel;
       const remembers = (one: Row) => one.earlier !== undefined || one.rules.includes("unfunnel");
-      if (funnel === undefined || inForce === undefined || remembers(inForce) || row.earlier) {
+      const forgets = inForce !== undefined && !remembers(inForce) && row.earlier === undefined;
+      if (funnel === undefined || !(forgets || translates(row))) {
         await funnel?.close();
         funnel = await Funnel.load(rulesetOf(row));
       } else {

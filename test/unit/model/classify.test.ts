@@ -104,21 +104,23 @@ describe("a match", () => {
     ["ip saddr 0.0.0.0/0 tcp", V6, false],
     ["ip saddr != 10.0.0.1 tcp", V6, false],
   ])("%s | %s | %s", (match, text, hit) => {
-    expect(classify(parseRules(`${match} actions accept`), flow(text))).toBe(hit ? 0 : undefined);
+    expect(classify(parseRules(`${match} actions accept`), flow(text), "plain")).toBe(
+      hit ? 0 : undefined,
+    );
   });
 
   it("needs no family beside an address that is written by hand", () => {
     const saddr = { negate: true, prefixes: [{ address: "2001:db8::", length: 32 }] };
     const rules = [{ match: { transport: "tcp", saddr }, action: { kind: "accept" } }] as const;
-    expect(classify(rules, flow(V4))).toBeUndefined();
-    expect(classify(rules, flow(V6))).toBeUndefined();
-    expect(classify(rules, flow("tcp [fe80::1]:1 > [fe80::2]:2"))).toBe(0);
+    expect(classify(rules, flow(V4), "plain")).toBeUndefined();
+    expect(classify(rules, flow(V6), "plain")).toBeUndefined();
+    expect(classify(rules, flow("tcp [fe80::1]:1 > [fe80::2]:2"), "plain")).toBe(0);
   });
 });
 
 describe("a list", () => {
   it("is left alone where nothing matches", () => {
-    expect(classify([], flow(V4))).toBeUndefined();
+    expect(classify([], flow(V4), "plain")).toBeUndefined();
   });
 
   it("ends at its first match", () => {
@@ -129,8 +131,8 @@ describe("a list", () => {
       tcp dport 80 actions drop
       tcp actions drop
     `);
-    expect(classify(rules, flow(V4))).toBe(2);
-    expect(classify(rules, flow("tcp 10.0.0.1:1 > 10.0.0.2:22"))).toBe(4);
-    expect(classify(rules, flow("udp 10.0.0.1:1 > 10.0.0.2:80"))).toBe(0);
+    expect(classify(rules, flow(V4), "plain")).toBe(2);
+    expect(classify(rules, flow("tcp 10.0.0.1:1 > 10.0.0.2:22"), "plain")).toBe(4);
+    expect(classify(rules, flow("udp 10.0.0.1:1 > 10.0.0.2:80"), "plain")).toBe(0);
   });
 });

@@ -264,19 +264,18 @@ describe("simulate", () => {
     );
   });
 
-  it.each([
-    ["funnel translate", "tcp dport 8080 actions funnel translate tcp dport 80"],
-    ["unfunnel translate", "tcp dport 80 actions unfunnel translate tcp allow 8080"],
-    ["every", "udp actions funnel tcp dport 80 sport 540-549 every 30s"],
-  ])("refuses a ruleset with %s whole, in either direction", (_, text) => {
-    const rules = parseRules(`udp actions accept; ${text}`);
-    for (const ruleset of [{ egress: rules }, { ingress: rules }]) {
-      expect(() => simulate(ruleset, frame, EGRESS)).toThrow(
-        expect.objectContaining({
-          code: "SFUNNEL_NOT_SUPPORTED",
-          message: expect.stringContaining("rule 1"),
-        }),
-      );
-    }
-  });
+  it.each([["every", "udp actions funnel tcp dport 80 sport 540-549 every 30s"]])(
+    "refuses a ruleset with %s whole, in either direction",
+    (_, text) => {
+      const rules = parseRules(`udp actions accept; ${text}`);
+      for (const ruleset of [{ egress: rules }, { ingress: rules }]) {
+        expect(() => simulate(ruleset, frame, EGRESS)).toThrow(
+          expect.objectContaining({
+            code: "SFUNNEL_NOT_SUPPORTED",
+            message: expect.stringContaining("rule 1"),
+          }),
+        );
+      }
+    },
+  );
 });

@@ -27,7 +27,7 @@ function census(pairs: Iterable<readonly [Uint8Array, Outcome]>): Record<"ip" | 
 it("reach every outcome of the model that a lone frame can have, and not seldom", () => {
   const random = seededRandom(1);
   const run = function* () {
-    for (let rulesets = 0; rulesets < 300; rulesets += 1) {
+    for (let rulesets = 0; rulesets < 450; rulesets += 1) {
       const ruleset = randomRuleset(random);
       for (let frames = 0; frames < 50; frames += 1) {
         const direction = random.chance(50) ? "egress" : "ingress";
@@ -38,7 +38,14 @@ it("reach every outcome of the model that a lone frame can have, and not seldom"
     }
   };
   // Replies and errors take two frames; test/datapath/model.test.ts sends them in pairs.
-  const later = ["error_unfunneled", "error_funneled", "quote_too_short"];
+  const later = [
+    "error_unfunneled",
+    "error_funneled",
+    "quote_too_short",
+    "direct_remapped",
+    "translate_unconfirmed",
+    "translate_challenged",
+  ];
   const replies = [
     "reply_funneled",
     "reply_unfunneled",
