@@ -19,7 +19,7 @@ import { type Random, seededRandom } from "./random.ts";
 import { randomError } from "./random-errors.ts";
 import { randomFrame } from "./random-frames.ts";
 import { randomRuleset } from "./random-rulesets.ts";
-import { randomSegment } from "./random-segments.ts";
+import { randomHandshake, randomSegment } from "./random-segments.ts";
 import { replyTo } from "./reply.ts";
 import { spoiltChecksums } from "./right-checksums.ts";
 
@@ -62,9 +62,14 @@ interface Passed extends Sent {
   readonly came: Uint8Array;
 }
 
+/** Of what has passed, how often a handshake is made of it: by chance alone, hardly any would be. */
+const HANDSHAKE_PERCENT = 4;
+
 /** What later frames may be about. */
 interface Memory {
   readonly passed: Passed[];
+  /** What comes next, before anything else. */
+  readonly next: Sent[];
   /**
    * What came out of its carrier first under the rules in force: a flow that many clients have. Of
    * UDP: a TCP connection that goes on under another carrier is the same one, and for a jiffy after
@@ -148,7 +153,7 @@ async function compareRound(seed: number, places: MtuPlaces): Promise<Map<Outcom
   const simulator = new Simulator({});
   const funnel = await Funnel.load({});
   try {
-    const memory: Memory = { passed: [], popular: undefined };
+    const memory: Memory = { passed: [], next: [], popular: undefined };
     const counts = new Counts();
     const history = new History();
     for (let done = 0; done < FRAMES_A_ROUND; done++) {
@@ -174,7 +179,11 @@ async function compareRound(seed: number, places: MtuPlaces): Promise<Map<Outcom
           transportOf(sent.frame) === "tcp" &&
           random.chance(UNTOUCHED_PERCENT));
       if (passes && actual.verdict === "pass" && actual.frame.length <= LONGEST) {
-        keep(memory, { ...sent, came: sent.frame, frame: actual.frame }, actual.outcome);
+        const passed = { ...sent, came: sent.frame, frame: actual.frame };
+        keep(memory, passed, actual.outcome);
+        if (memory.next.length === 0 && random.chance(HANDSHAKE_PERCENT)) {
+          memory.next.push(...randomHandshake(random, passed));
+        }
       }
       counts.add(sent, actual.outcome);
     }
@@ -261,7 +270,9 @@ function outcomesOf({ packets }: Counts): Map<Outcome, number> {
 }
 
 /** A reply to a frame that went by a moment ago, an error about it, one like it, or another altogether. */
-function nextFrame(random: Random, { passed, popular }: Memory): Sent {
+function nextFrame(random: Random, { passed, next, popular }: Memory): Sent {
+  const expected = next.shift();
+  if (expected !== undefined) return expected;
   if (passed.length > 0 && random.chance(40)) {
     const segment = randomSegment(random, random.pick(passed));
     if (segment !== undefined && isTestable(segment.frame)) return segment;

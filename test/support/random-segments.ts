@@ -54,6 +54,31 @@ export function randomSegment(
   };
 }
 
+/**
+ * What makes a connection of a SYN that went on: its answer, the acknowledgment of that, and then another
+ * SYN with the same ports, which is not the first one's.
+ */
+export function randomHandshake(
+  random: Random,
+  seen: Seen,
+): readonly { readonly frame: Uint8Array; readonly direction: Direction }[] {
+  const came = tupleOf(seen.came);
+  const left = tupleOf(seen.frame);
+  if (came === undefined || left === undefined) return [];
+  const seq = random.uint32();
+  const segment = ({ family, src, dst, sport, dport }: Tuple, fields: TcpFields) =>
+    ipFrame(random, family, tcp({ sport, dport, ...fields }), { src, dst });
+  const back: Direction = seen.direction === "ingress" ? "egress" : "ingress";
+  return [
+    { direction: back, frame: segment(turned(left), { seq, flags: SYN_ACK, urgent: came.dport }) },
+    { direction: seen.direction, frame: segment(came, { ack: (seq + 1) >>> 0, flags: FLAG.ack }) },
+    {
+      direction: seen.direction,
+      frame: segment(came, { flags: FLAG.syn, ...(random.chance(50) ? randomMark(random) : {}) }),
+    },
+  ];
+}
+
 function tupleOf(frame: Uint8Array): Tuple | undefined {
   const found = locate(frame);
   if (found?.transport !== "tcp") return undefined;
