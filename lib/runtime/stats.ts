@@ -141,14 +141,24 @@ export async function readStats(
   };
 }
 
-export async function readFlowStats(object: NativeObject, capacity: number): Promise<FlowStats> {
-  const [events, entries] = await Promise.all([
-    readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
-    object.entries("replies"),
-  ]);
+/** How often each event of the tables has happened. */
+async function readEvents(object: NativeObject): Promise<(event: number) => number> {
+  const events = await readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS);
+  return (event) => events[event]?.packets ?? 0;
+}
+
+/** How many entries a table holds, into which so many ever came; to count them takes its time. */
+async function countEntries(object: NativeObject, table: string, added: number): Promise<number> {
+  if (added === 0) return 0;
+  const entries = await object.entries(table);
   if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
-  const of = (event: number) => events[event]?.packets ?? 0;
+  return entries;
+}
+
+export async function readFlowStats(object: NativeObject, capacity: number): Promise<FlowStats> {
+  const of = await readEvents(object);
   const added = of(FlowEvent.FLOW_ADDED);
+  const entries = await countEntries(object, "replies", added);
   const direct = of(FlowEvent.FLOW_DIRECT);
   return {
     capacity,
@@ -164,28 +174,18 @@ export async function readFlowStats(object: NativeObject, capacity: number): Pro
   };
 }
 
-/** How many connections one of their tables holds. */
-async function countConnections(
-  object: NativeObject,
-  table: "connections" | "beginnings",
-): Promise<number> {
-  const entries = await object.entries(table);
-  if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
-  // One of the two may have made room for another connection; the other brings it back.
-  return Math.ceil(entries / 2);
-}
-
 export async function readConnectionStats(
   object: NativeObject,
   capacity: number,
 ): Promise<ConnectionStats> {
-  const [events, kept, begun] = await Promise.all([
-    readCounters(object, "flow_counters", 0, FlowEvent.FLOW_EVENTS),
-    countConnections(object, "connections"),
-    countConnections(object, "beginnings"),
-  ]);
-  const of = (event: number) => events[event]?.packets ?? 0;
+  const of = await readEvents(object);
   const added = of(FlowEvent.CONNECTION_ADDED);
+  const entries = await Promise.all([
+    countEntries(object, "connections", added),
+    countEntries(object, "beginnings", added),
+  ]);
+  // One of the two of a connection may have made room for another; the other brings it back.
+  const [kept, begun] = entries.map((count) => Math.ceil(count / 2)) as [number, number];
   const removed = of(FlowEvent.CONNECTION_REMOVED);
   // What happens while we count must not make any of it negative.
   const evicted = Math.max(0, added - removed - kept - begun);

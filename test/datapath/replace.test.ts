@@ -105,7 +105,7 @@ describe("replace", () => {
     ["a good rule and a bad one", `${DROP}; udp dport 0 actions drop`, "SFUNNEL_RULE"],
     [
       "a rule that is not supported",
-      "tcp actions funnel translate tcp dport 80",
+      "udp actions funnel tcp dport 179 sport 540-549 every 30s",
       "SFUNNEL_NOT_SUPPORTED",
     ],
   ])("changes nothing for %s", async (_, egress, code) => {

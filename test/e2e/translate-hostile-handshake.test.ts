@@ -31,9 +31,11 @@ describe.skipIf(skipReason)(titled("a translated handshake"), () => {
     for (const [index, connection] of opened.entries()) {
       expect(await connection.ask(`hello ${index}`)).toBe(`${WANTED}:hello ${index}`);
       const localPort = await connection.localPort();
+      // Of a SYN-ACK that gets lost, either end may be the first to try again.
+      expect((await relay.of(from, kind, FAMILIES[index])).length).toBeGreaterThanOrEqual(2);
       const syns = await relay.of("near", "syn", FAMILIES[index]);
-      // The same ports and mark both times.
-      expect(syns.length).toBeGreaterThanOrEqual(2);
+      expect(syns.length).toBeGreaterThanOrEqual(1);
+      // The same ports and mark each time.
       for (const syn of syns) {
         expect(syn).toMatchObject({ sport: localPort, dport: SERVICE, ack: 0x5f0e0000 + WANTED });
       }

@@ -137,8 +137,8 @@ function countersAfter(before: Stats, row: Row): Record<string, string> {
 }
 
 /**
- * The same for rows that may share a program: same rules, and nothing but the same remembered. What is
- * translated has an interface of its own for each row.
+ * The same for rows that may share what is remembered: same rules, and nothing but the same before. What
+ * is translated has an interface of its own for each row.
  */
 function key(row: Row): string {
   const { direction, rules, otherRules = "", earlier = [] } = row;
@@ -146,6 +146,11 @@ function key(row: Row): string {
     ? []
     : earlier.map(({ direction, frame }) => `${direction} ${hex(frame)}`);
   return [direction, rules, otherRules, ...frames].join(" ");
+}
+
+/** Whether the program remembers flows after such a row, or before it. */
+function remembers({ rules, earlier }: Row): boolean {
+  return earlier !== undefined || rules.includes("unfunnel");
 }
 
 function rulesetOf(row: Row) {
@@ -210,9 +215,21 @@ function expectModel(row: Row): void {
   expect(row.frame, "the caller's bytes").toEqual(copy);
 }
 
-async function expectKernel(row: Row, funnel: Funnel): Promise<void> {
-  // What came earlier is remembered for the interface that it came by.
-  const place = translates(row) ? ownPlace(row.mtu) : row.mtu === undefined ? {} : placeOf(row.mtu);
+/** Interfaces of the rows of one key that remember, by MTU. */
+type Places = Map<number | undefined, { device: string; netns: string }>;
+
+/** What came earlier is remembered for the interface that it came by. */
+function placeFor(row: Row, places: Places) {
+  const { mtu } = row;
+  if (translates(row)) return ownPlace(mtu);
+  if (!remembers(row)) return mtu === undefined ? {} : placeOf(mtu);
+  const place = places.get(mtu) ?? ownPlace(mtu);
+  places.set(mtu, place);
+  return place;
+}
+
+async function expectKernel(row: Row, funnel: Funnel, places: Places): Promise<void> {
+  const place = placeFor(row, places);
   for (const { direction, frame, outcome } of row.earlier ?? []) {
     expect((await funnel.testRun(frame, { direction, ...place })).outcome).toBe(outcome);
   }
@@ -231,21 +248,18 @@ export function table(title: string, rows: readonly Row[]): void {
     let inForce: Row | undefined;
     afterAll(() => funnel?.close());
 
+    const places: Places = new Map();
+
     /**
-     * The program with the row's rules. One that has unfunneled remembers the flows, and what it
-     * does with the same flow under another carrier is no matter of a table.
+     * The program with the row's rules. What it does with the same flow under another carrier is no
+     * matter of a table: a row finds nothing remembered that is not its own.
      */
     async function load(row: Row): Promise<Funnel> {
       if (funnel !== undefined && inForce !== undefined && key(inForce) === key(row)) return funnel;
-      const remembers = (one: Row) => one.earlier !== undefined || one.rules.includes("unfunnel");
-      const forgets = inForce !== undefined && !remembers(inForce) && row.earlier === undefined;
-      if (funnel === undefined || !(forgets || translates(row))) {
-        await funnel?.close();
-        funnel = await Funnel.load(rulesetOf(row));
-      } else {
-        await funnel.replace(rulesetOf(row));
-      }
+      if (funnel === undefined) funnel = await Funnel.load(rulesetOf(row));
+      else await funnel.replace(rulesetOf(row));
       inForce = row;
+      places.clear();
       return funnel;
     }
 
@@ -253,7 +267,7 @@ export function table(title: string, rows: readonly Row[]): void {
     it.for(sorted.map((row) => [row.name, row] as const))("%s", async ([, row], { skip }) => {
       expectModel(row);
       if (row.mtu !== undefined && !KNOWS_MTU) skip("the program for this kernel asks no device");
-      await expectKernel(row, await load(row));
+      await expectKernel(row, await load(row), places);
     });
   });
 }
