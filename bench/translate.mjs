@@ -6,7 +6,7 @@ import { iperf } from "./iperf.mjs";
 import { DEVICE, Path } from "./path.mjs";
 import { compare, inTurn } from "./rounds.mjs";
 
-export const TRANSFER_ROUNDS = 9;
+export const TRANSFER_ROUNDS = 15;
 export const CONNECTION_ROUNDS = 31;
 
 const PORT = 8080;
@@ -46,33 +46,40 @@ const leastOfConnections = ({ connections }) => {
   return { unit: "packets", near: packets, far: packets };
 };
 
-/** Does the work with a path and its funnels, and takes both away again. */
-async function onPath({ gateway, place }, signal, work) {
-  const path = new Path(signal);
+/**
+ * Does the work with two paths alike, one that stays bare and one with its funnels, and takes all of it
+ * away again. To attach and detach between rounds on one path disturbs what runs just behind it.
+ */
+async function onPaths({ gateway, place }, signal, work) {
+  const [bare, path] = [new Path(signal), new Path(signal)];
   let funnels;
   try {
+    await bare.start({ gateway });
     await path.start({ gateway });
     const rules = translateRules(PORT, SERVICE_PORT);
     funnels = await FunneledPath.load(rules, place(path), path.server);
-    return await work(path, funnels);
+    return await work({ bare, path, funnels });
   } finally {
     await funnels?.close();
     await path.close();
+    await bare.close();
   }
 }
 
 /**
- * The rows of one measurement, which is `measure(port)`.
+ * The rows of one measurement, which is `measure(path, port)`.
  *
  * @param {{ rate: (result: any) => number, least: (result: any) => object }} reading of its result
  */
-async function rowsOf(funnels, measure, { rate, least }, { what, goal, other, ...look }, settings) {
+async function rowsOf(paths, measure, { rate, least }, { what, goal, other, ...look }, settings) {
+  const { bare, path, funnels } = paths;
   const variants = {
-    plain: async () => rate(await funnels.without(() => measure(PORT))),
-    translated: async () => rate(await funnels.during(() => measure(PORT), least)),
+    plain: async () => rate(await measure(bare, PORT)),
+    translated: async () => rate(await funnels.during(() => measure(path, PORT), least)),
   };
   if (other) {
-    variants.other = async () => rate(await funnels.passing(() => measure(OTHER_PORT), least));
+    variants.other = async () =>
+      rate(await funnels.passing(() => measure(path, OTHER_PORT), least));
   }
   const samples = await inTurn(variants, settings.rounds, settings.signal);
   const row = (name, samplesOfIt, limit) =>
@@ -88,10 +95,10 @@ async function measureTransfer({ path, other, ...options }, settings) {
   const forwarded = path.gateway ? "forwarded, " : "";
   const what = `${forwarded}${congestionControl}, ${streams === 1 ? "1 stream" : `${streams} streams`}`;
   const description = { what, goal: LEAST_THROUGHPUT, other, ...THROUGHPUT };
-  return onPath(path, settings.signal, (hosts, funnels) =>
+  return onPaths(path, settings.signal, (paths) =>
     rowsOf(
-      funnels,
-      (port) => iperf(hosts, { port, ...options }, settings.signal),
+      paths,
+      (hosts, port) => iperf(hosts, { port, ...options }, settings.signal),
       { rate: rateOf, least: leastOf },
       description,
       settings,
@@ -101,11 +108,14 @@ async function measureTransfer({ path, other, ...options }, settings) {
 
 async function measureConnections(settings) {
   const description = { what: "connections", goal: LEAST_CONNECTIONS, other: true, ...CONNECTIONS };
-  return onPath(LOCAL, settings.signal, async (path, funnels) => {
-    const connections = await Connections.prepare(path, settings.signal);
+  return onPaths(LOCAL, settings.signal, async (paths) => {
+    const connections = new Map();
+    for (const path of [paths.bare, paths.path]) {
+      connections.set(path, await Connections.prepare(path, settings.signal));
+    }
     return rowsOf(
-      funnels,
-      (port) => connections.make(port),
+      paths,
+      (path, port) => connections.get(path).make(port),
       { rate: connectionRateOf, least: leastOfConnections },
       description,
       settings,
