@@ -14,8 +14,8 @@ function checksum(bytes) {
 }
 
 /** Puts the checksum into a header with its payload, an even number of bytes, and a frame around it. */
-function frame(protocol, l4, checksumPlace) {
-  const pseudo = Buffer.from([...ADDRESSES, 0, protocol, l4.length >> 8, l4.length & 0xff]);
+function frame(protocol, l4, checksumPlace, addresses = ADDRESSES) {
+  const pseudo = Buffer.from([...addresses, 0, protocol, l4.length >> 8, l4.length & 0xff]);
   l4.writeUInt16BE(checksum(Buffer.concat([pseudo, l4])) || 0xffff, checksumPlace);
 
   const ip = Buffer.alloc(20);
@@ -23,7 +23,7 @@ function frame(protocol, l4, checksumPlace) {
   ip.writeUInt16BE(ip.length + l4.length, 2);
   ip[8] = 64; // time to live
   ip[9] = protocol;
-  ADDRESSES.copy(ip, 12);
+  addresses.copy(ip, 12);
   ip.writeUInt16BE(checksum(ip), 10);
 
   const ethernet = Buffer.alloc(14);
@@ -63,4 +63,16 @@ export function synFrame(port) {
 /** And goes on, with `length` bytes of payload, an even number. */
 export function dataFrame(port, length) {
   return tcpFrame(port, 0x10, OPTIONS_OF_DATA, length);
+}
+
+/** The answer to the first, from this port; the second acknowledges it. */
+export function answerFrame(port, urgent) {
+  const tcp = Buffer.alloc(20);
+  tcp.writeUInt16BE(port, 0);
+  tcp.writeUInt16BE(SOURCE_PORT, 2);
+  tcp.writeUInt32BE(0xffffffff, 4); // acknowledged by 0
+  tcp[12] = 5 << 4;
+  tcp[13] = 0x12;
+  tcp.writeUInt16BE(urgent, 18);
+  return frame(TCP, tcp, 16, Buffer.concat([ADDRESSES.subarray(4), ADDRESSES.subarray(0, 4)]));
 }

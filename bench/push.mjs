@@ -2,7 +2,7 @@
 // around it. For push and pop one frame gets and loses its carrier in turn, for translate the
 // service port.
 import { kernelObject } from "./compile.mjs";
-import { dataFrame, synFrame, udpFrame } from "./frame.mjs";
+import { answerFrame, dataFrame, synFrame, udpFrame } from "./frame.mjs";
 import { compare, inTurn } from "./rounds.mjs";
 import { PlainProgram, RulesProgram } from "./test-run.mjs";
 
@@ -25,11 +25,13 @@ const FUNNELED = udpFrame(2055, PAYLOAD);
 const OTHER = udpFrame(2056, PAYLOAD);
 const TRANSLATED_SYN = synFrame(8080);
 const TRANSLATED = dataFrame(8080, PAYLOAD);
+/** To the funneled SYN, with its confirmation, and to the unfunneled one. */
+const ANSWERS = [answerFrame(80, 8080), answerFrame(8080, 0)];
 const OTHER_TCP = dataFrame(8081, PAYLOAD);
 
 /**
  * `halves`: outcomes that the runs must end in, in equal numbers; `first`: a frame that runs before,
- * through all of them.
+ * through all of them; `answers`: what then comes by the other hook.
  */
 const VARIANTS = [
   {
@@ -61,6 +63,7 @@ const VARIANTS = [
     what: "translate, data of a connection, 2 rules",
     rules: { egress: TRANSLATE },
     first: TRANSLATED_SYN,
+    answers: ANSWERS,
     frame: TRANSLATED,
     halves: ["funneled", "unfunneled"],
   },
@@ -79,7 +82,7 @@ const VARIANTS = [
 ];
 
 /** A variant that has seen to it that it does what it is about. */
-async function loadVariant({ what, rules, first, frame, halves }) {
+async function loadVariant({ what, rules, first, answers = [], frame, halves }) {
   const program = await RulesProgram.load(rules);
   let runs = 0;
   const measure = async (repeat) => {
@@ -89,6 +92,7 @@ async function loadVariant({ what, rules, first, frame, halves }) {
   if (first) {
     runs += halves.length;
     await program.run("egress", first, halves.length);
+    for (const answer of answers) await program.run("ingress", answer, 1);
   }
   return {
     what,

@@ -377,8 +377,8 @@ static __always_inline int free_port(struct packet *packet) {
     return -1;
 }
 
-/* Both entries of a connection that leaves with these ports. */
-__noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_established) {
+/* Both entries of a connection that leaves with these ports, and has begun. */
+__noinline int add_connection(__u32 kind, __u32 sport, __u32 dport) {
     struct packet *packet = packet_under_way();
     struct sfunnel_connection *connection;
 
@@ -392,23 +392,18 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport, __u32 is_est
     connection->sport = sport;
     connection->dport = dport;
     connection->kind = kind;
-    connection->is_established = is_established;
-    connection->is_kept = is_established;
     if (add_entry(packet, &packet->reply_key)) {
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
     }
     make_twin(packet, connection);
     if (add_entry(packet, &packet->twin_key)) {
-        if (bpf_map_delete_elem(&connections, &packet->reply_key))
-            bpf_map_delete_elem(&beginnings, &packet->reply_key);
+        bpf_map_delete_elem(&beginnings, &packet->reply_key);
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
     }
     __sync_fetch_and_add(&connections_added, 1);
     count_event(SFUNNEL_CONNECTION_ADDED);
-    if (is_established)
-        count_event(SFUNNEL_CONNECTION_KEPT);
     return 0;
 }
 
@@ -444,14 +439,17 @@ __noinline int begin_new(__u32 kind, __u32 dport) {
     port = free_port(packet);
     if (port < 0)
         return BEGINNING_NO_PORT;
-    if (add_connection(kind, port, dport, false))
+    if (add_connection(kind, port, dport))
         return BEGINNING_NO_ROOM;
     if (port != packet->flow.sport)
         count_event(SFUNNEL_CONNECTION_REMAPPED);
     return port;
 }
 
-/* A real connection that is under way and goes on as it is; not if another one has its place. */
+/*
+ * A real connection that is under way and goes on as it is; not if another one has its place. It is
+ * established when it is answered: any packet may come out of nowhere.
+ */
 __noinline int adopt(void) {
     struct packet *packet = packet_under_way();
     __u16 sport, dport;
@@ -462,7 +460,7 @@ __noinline int adopt(void) {
     dport = packet->flow.dport;
     set_twin_key(&packet->twin_key, key_of_reply(packet, &packet->flow, false), sport, dport);
     if (!is_taken(sport))
-        add_connection(SFUNNEL_DIRECT, sport, dport, true);
+        add_connection(SFUNNEL_DIRECT, sport, dport);
     return 0;
 }
 
@@ -476,6 +474,13 @@ static __always_inline bool acknowledges_answer(const struct packet *packet,
 
     return (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
            known->has_answer && behind <= ANSWER_WINDOW;
+}
+
+/* The same of a real connection, which may be known from its middle on. */
+static __always_inline bool answers_direct(const struct packet *packet,
+                                           const struct sfunnel_connection *known) {
+    return known->kind == SFUNNEL_DIRECT_REPLY &&
+           (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK;
 }
 
 /* A packet of the connection, and not a SYN that begins it, comes by. */
@@ -492,8 +497,11 @@ __noinline int note_state(void) {
     known = &packet->known;
     flags = packet->tcp_flags;
     is_reply = is_reply_kind(known->kind);
-    /* One that was only begun is over at once; nobody has sent anything that may be late. */
-    if (flags & TCP_FLAG_RST && !known->is_established) {
+    /*
+     * One that was only begun is over at once; nobody has sent anything that may be late. But what
+     * comes from the wire to the service port may be anybody's (see is_dead).
+     */
+    if (flags & TCP_FLAG_RST && !known->is_established && known->kind != SFUNNEL_UNFUNNEL) {
         remove_connection(packet, &packet->reply_key, known->sport, known->dport);
         return 0;
     }
@@ -512,7 +520,7 @@ __noinline int note_state(void) {
         state.has_answer = true;
         answer_seq = bpf_ntohl(packet->start.tcp.seq) + 1;
     }
-    if (!is_reply && acknowledges_answer(packet, known))
+    if (answers_direct(packet, known) || (!is_reply && acknowledges_answer(packet, known)))
         state.is_established = true;
     if (state.number == before && answer_seq == known->answer_seq)
         return 0;

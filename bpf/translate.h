@@ -28,9 +28,6 @@
 #define TCP_CHECKSUM 16
 #define TCP_URGENT 18
 
-/* Flags of what a segment is turned into. */
-#define RESET_FLAGS (TCP_FLAG_RST | TCP_FLAG_ACK)
-
 /* The header as it is to be, of which nothing is changed yet. */
 static __always_inline struct l4_start *begin_change(struct packet *packet) {
     packet->changed_start = packet->start;
@@ -151,19 +148,25 @@ __noinline int cut_payload(struct __sk_buff *skb) {
     return bpf_skb_change_tail(skb, packet->l4_offset + header_length, 0);
 }
 
+/* The packet goes on with the ports of its connection, as a segment of nothing but these flags. */
+static __always_inline int turn_into(struct __sk_buff *skb, struct packet *packet, __u8 flags,
+                                     __u32 ack, int outcome) {
+    struct l4_start *changed = begin_change(packet);
+
+    change_ports(changed, packet->known.sport, packet->known.dport);
+    changed->tcp.flags = flags;
+    changed->tcp.ack = ack;
+    changed->tcp.urgent = 0;
+    return write_change(skb) ? SFUNNEL_FAILED : outcome;
+}
+
 /* A SYN on the ports of a connection that lives: whoever owns it says what is right. */
 __noinline int challenge(struct __sk_buff *skb) {
     struct packet *packet = packet_under_way();
-    struct l4_start *changed;
 
     if (!packet)
         return SFUNNEL_FAILED;
-    changed = begin_change(packet);
-    change_ports(changed, packet->known.sport, packet->known.dport);
-    changed->tcp.flags = TCP_FLAG_ACK;
-    changed->tcp.ack = 0;
-    changed->tcp.urgent = 0;
-    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_CHALLENGED;
+    return turn_into(skb, packet, TCP_FLAG_ACK, 0, SFUNNEL_TRANSLATE_CHALLENGED);
 }
 
 /*
@@ -173,17 +176,13 @@ __noinline int challenge(struct __sk_buff *skb) {
  */
 __noinline int refuse(struct __sk_buff *skb) {
     struct packet *packet = packet_under_way();
-    struct l4_start *changed;
 
     if (!packet)
         return SFUNNEL_FAILED;
-    changed = begin_change(packet);
-    change_ports(changed, packet->known.sport, packet->known.dport);
-    changed->tcp.flags = RESET_FLAGS;
-    changed->tcp.urgent = 0;
     if (!packet->known.is_established)
         remove_known(packet);
-    return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_TRANSLATE_UNCONFIRMED;
+    return turn_into(skb, packet, TCP_FLAG_RST | TCP_FLAG_ACK, packet->start.tcp.ack,
+                     SFUNNEL_TRANSLATE_UNCONFIRMED);
 }
 
 static __always_inline int outcome_without_port(int reason) {

@@ -1,5 +1,6 @@
 /** What is known of the life of one TCP connection, from the flags of its segments. */
 
+import type { Kind } from "./connections.ts";
 import { acknowledgmentOf, sequenceOf } from "./segment.ts";
 import { answersBegin, hasFlag } from "./tcp-flags.ts";
 
@@ -34,11 +35,6 @@ export class Connection {
     return this.#finished.size === 2 || this.#resetBy === "back";
   }
 
-  /** Known from its middle on. */
-  establish(): void {
-    this.#isEstablished = true;
-  }
-
   /** The same ports begin another connection. */
   beginAgain(): void {
     this.#isEstablished = false;
@@ -52,16 +48,20 @@ export class Connection {
     this.#resetBy = undefined;
   }
 
-  /** Learns from a segment. Gives whether the connection is over before it was one. */
-  sees(segment: Uint8Array, side: Side): { readonly isOver: boolean } {
+  /** Learns from a segment of this kind. Gives whether the connection is over before it was one. */
+  sees(segment: Uint8Array, side: Side, kind: Kind): { readonly isOver: boolean } {
     const isReset = hasFlag(segment, "rst");
-    if (isReset && !this.#isEstablished) return { isOver: true };
+    // What is unfunneled came from the wire, where anybody can say it.
+    if (isReset && !this.#isEstablished && kind !== "unfunnel") return { isOver: true };
     if (isReset) this.#resetBy = side;
     // Whoever goes on talking has not closed it: the reset was forged, or from a time long past.
     else if (this.#resetBy === side) this.#resetBy = undefined;
     if (hasFlag(segment, "fin")) this.#finished.add(side);
     if (side === "back" && answersBegin(segment)) this.#answered = sequenceOf(segment) + 1;
     if (side === "there" && !isReset && this.#isAcknowledged(segment)) this.#isEstablished = true;
+    // A real connection may be known from its middle on: there the answer is all there is to see.
+    const isAnswered = hasFlag(segment, "ack") && !hasFlag(segment, "syn") && !isReset;
+    if (side === "back" && kind === "direct" && isAnswered) this.#isEstablished = true;
     return { isOver: false };
   }
 

@@ -162,7 +162,7 @@ function goOn(step: Step, connections: Connections, known: Entry): Result {
   if (isAnswer && !confirms(transport, ports.sport)) {
     return unconfirmed(packet, connections, known);
   }
-  if (connection.sees(transport, side).isOver) connections.remove(known);
+  if (connection.sees(transport, side, kind).isOver) connections.remove(known);
   if (kind === "direct") return passDirect(step, known);
   if (isAnswer) return rewritten(packet, known, { urgent: 0 });
   if (kind === "funnel_reply" && takesConfirmation(transport)) {
@@ -199,7 +199,7 @@ function addAsItIs({ packet, direction }: Step, connections: Connections): void 
   const { flow } = packet;
   const { sport, dport } = flow;
   if (!connections.isFree(flow, direction, { sport, dport })) return;
-  connections.add("direct", flow, direction, { sport, dport }).connection.establish();
+  connections.add("direct", flow, direction, { sport, dport });
 }
 
 // ------------------------------------------------------------------------------ what leaves

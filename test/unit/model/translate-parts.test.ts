@@ -140,13 +140,13 @@ describe("the life of a connection", () => {
   const seg = (flags: number, fields: TcpFields = {}) => segment({ flags, ...fields });
   const answered = (seq: number) => {
     const connection = new Connection();
-    connection.sees(seg(FLAG.syn), "there");
-    connection.sees(seg(SYN_ACK, { seq }), "back");
+    connection.sees(seg(FLAG.syn), "there", "funnel");
+    connection.sees(seg(SYN_ACK, { seq }), "back", "unfunnel_reply");
     return connection;
   };
   const live = () => {
     const connection = answered(7);
-    connection.sees(seg(FLAG.ack, { ack: 8 }), "there");
+    connection.sees(seg(FLAG.ack, { ack: 8 }), "there", "funnel");
     return connection;
   };
 
@@ -165,37 +165,56 @@ describe("the life of a connection", () => {
     "is established by its client, who has seen the answer: %s",
     (_, seq, flags, ack, isIt) => {
       const connection = answered(seq);
-      connection.sees(seg(flags, { ack }), "there");
+      connection.sees(seg(flags, { ack }), "there", "funnel");
       expect(connection.isEstablished).toBe(isIt);
     },
   );
 
   it("is not established without an answer, nor by the other side", () => {
     const connection = new Connection();
-    connection.sees(seg(FLAG.ack, { ack: 1 }), "there");
-    connection.sees(seg(SYN_ACK, { seq: 0 }), "there");
-    connection.sees(seg(FLAG.ack, { ack: 1 }), "there");
+    connection.sees(seg(FLAG.ack, { ack: 1 }), "there", "funnel");
+    connection.sees(seg(SYN_ACK, { seq: 0 }), "there", "funnel");
+    connection.sees(seg(FLAG.ack, { ack: 1 }), "there", "funnel");
     expect(connection.isEstablished).toBe(false);
-    connection.sees(seg(SYN_ACK, { seq: 0 }), "back");
-    connection.sees(seg(FLAG.ack, { ack: 1 }), "back");
+    connection.sees(seg(SYN_ACK, { seq: 0 }), "back", "unfunnel_reply");
+    connection.sees(seg(FLAG.ack, { ack: 1 }), "back", "unfunnel_reply");
     expect(connection.isEstablished).toBe(false);
     connection.beginAgain();
-    connection.sees(seg(FLAG.ack, { ack: 1 }), "there");
+    connection.sees(seg(FLAG.ack, { ack: 1 }), "there", "funnel");
     expect(connection.isEstablished).toBe(false);
   });
 
+  it("that is real is established by any answer, as it may be known from its middle on", () => {
+    const connection = new Connection();
+    connection.sees(seg(SYN_ACK), "back", "direct");
+    connection.sees(seg(FLAG.rst | FLAG.ack), "back", "direct");
+    expect(connection.isEstablished).toBe(false);
+    connection.sees(seg(FLAG.ack), "back", "direct");
+    expect(connection.isEstablished).toBe(true);
+  });
+
+  it("is not over by a reset from the wire before that, which anybody can send", () => {
+    const connection = new Connection();
+    expect(connection.sees(seg(FLAG.rst), "there", "unfunnel")).toEqual({ isOver: false });
+    connection.sees(seg(SYN_ACK, { seq: 7 }), "back", "funnel_reply");
+    connection.sees(seg(FLAG.ack, { ack: 8 }), "there", "unfunnel");
+    expect([connection.isEstablished, connection.isClosing]).toEqual([true, false]);
+  });
+
   it("is over by a reset before that", () => {
-    expect(new Connection().sees(seg(FLAG.rst), "back")).toEqual({ isOver: true });
-    expect(new Connection().sees(seg(FLAG.rst), "there")).toEqual({ isOver: true });
-    expect(live().sees(seg(FLAG.rst), "back")).toEqual({ isOver: false });
+    expect(new Connection().sees(seg(FLAG.rst), "back", "unfunnel_reply")).toEqual({
+      isOver: true,
+    });
+    expect(new Connection().sees(seg(FLAG.rst), "there", "funnel")).toEqual({ isOver: true });
+    expect(live().sees(seg(FLAG.rst), "back", "unfunnel_reply")).toEqual({ isOver: false });
   });
 
   it("closes by two FINs, or by a reset that its sender does not take back", () => {
     const connection = live();
-    connection.sees(seg(FLAG.fin | FLAG.ack), "there");
-    connection.sees(seg(FLAG.fin | FLAG.ack), "there");
+    connection.sees(seg(FLAG.fin | FLAG.ack), "there", "funnel");
+    connection.sees(seg(FLAG.fin | FLAG.ack), "there", "funnel");
     expect(connection.isClosing).toBe(false);
-    connection.sees(seg(FLAG.fin | FLAG.ack), "back");
+    connection.sees(seg(FLAG.fin | FLAG.ack), "back", "unfunnel_reply");
     expect(connection).toMatchObject({ isClosing: true, isDead: true });
     connection.beginAgain();
     expect(connection).toMatchObject({ isClosing: false, isDead: false, isEstablished: false });
@@ -206,12 +225,13 @@ describe("the life of a connection", () => {
     ["back", true],
   ] as const)("a reset %s: dead beyond doubt %s", (side, isDead) => {
     const other = side === "there" ? "back" : "there";
+    const kinds = { there: "unfunnel", back: "funnel_reply" } as const;
     const connection = live();
-    connection.sees(seg(FLAG.rst), side);
+    connection.sees(seg(FLAG.rst), side, kinds[side]);
     expect(connection).toMatchObject({ isClosing: true, isDead });
-    connection.sees(seg(FLAG.ack), other);
+    connection.sees(seg(FLAG.ack), other, kinds[other]);
     expect(connection.isClosing).toBe(true);
-    connection.sees(seg(FLAG.ack), side);
+    connection.sees(seg(FLAG.ack), side, kinds[side]);
     expect(connection).toMatchObject({ isClosing: false, isDead: false });
   });
 });
