@@ -19,6 +19,7 @@ const PACKAGES = {
   python3: "node-gyp",
   iproute2: "tests and the demo make namespaces with it",
   iptables: "kube-proxy's rules and NAT, in the demo and in tests",
+  nftables: "a SYN proxy, in tests",
   conntrack: "the demo makes the node forget connections",
   ethtool: "tests and the bench look at and switch offloads with it",
   iperf3: "tests and the bench send bulk traffic with it",

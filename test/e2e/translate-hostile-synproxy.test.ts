@@ -1,5 +1,5 @@
 /**
- * A router on the way that answers SYNs in the place of the service (iptables' SYNPROXY), and opens
+ * A router on the way that answers SYNs in the place of the service (synproxy of nftables), and opens
  * a connection of its own to it. The mark does not get through, so nothing else does.
  */
 import { describe, expect, it } from "vitest";
@@ -9,22 +9,23 @@ import { skipReason, titled } from "../support/native.ts";
 import { expectNothingAtService, POD, useTranslatedLab } from "../support/translate-lab.ts";
 import { SERVICE, WANTED } from "../support/translated.ts";
 
-/** As the kernel's documentation has it, before the service port. */
-function protect(lab: Lab, router: { readonly netns: string }): void {
-  const loose = "/proc/sys/net/netfilter/nf_conntrack_tcp_loose";
-  const to = ["-p", "tcp", "--dport", `${SERVICE}`];
-  const untracked = ["-m", "conntrack", "--ctstate", "INVALID,UNTRACKED"];
-  const answer = ["-j", "SYNPROXY", "--sack-perm", "--timestamp", "--wscale", "7", "--mss", "1400"];
-  for (const iptables of lab.iptables) {
-    for (const rule of [
-      ["-t", "raw", "-A", "PREROUTING", ...to, "--syn", "-j", "CT", "--notrack"],
-      ["-A", "FORWARD", ...to, ...untracked, ...answer],
-      ["-A", "FORWARD", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"],
-    ]) {
-      lab.run(router, iptables, "-w", ...rule);
-    }
+/** Before the service port: who has not shown that he is there is not let through. */
+const PROXY = `table inet proxy {
+  chain first {
+    type filter hook prerouting priority raw
+    tcp dport ${SERVICE} tcp flags & (fin | syn | rst | ack) == syn notrack
   }
-  lab.run(router, "sh", "-c", `echo 0 > ${loose}`);
+  chain forward {
+    type filter hook forward priority filter
+    tcp dport ${SERVICE} ct state { invalid, untracked } counter synproxy mss 1400 wscale 7 timestamp sack-perm
+    ct state invalid drop
+  }
+}`;
+
+function protect(lab: Lab, router: { readonly netns: string }): void {
+  lab.run(router, "nft", PROXY);
+  // The last ACK of a handshake that was not seen is no connection.
+  lab.run(router, "sh", "-c", "echo 0 > /proc/sys/net/netfilter/nf_conntrack_tcp_loose");
 }
 
 /** client - router with a SYN proxy - pod. */
@@ -45,8 +46,8 @@ describe.skipIf(skipReason)(titled("a SYN proxy on the way"), () => {
     const { lab, hosts, client, pod, near, far } = place();
     // The control: it is there, and it does its work.
     await expectNothingAtService(place());
-    const counters = lab.iptables.map((each) => lab.run(hosts.router, each, "-nvxL", "FORWARD"));
-    for (const counted of counters) expect(counted).toMatch(/^\s*[1-9]\d*\s.*SYNPROXY/m);
+    const listed = lab.run(hosts.router, "nft", "list", "chain", "inet", "proxy", "forward");
+    expect(listed).toMatch(/counter packets [1-9]\d* .*synproxy/);
 
     const { entries } = await near.connections();
     for (const family of FAMILIES) {
