@@ -23,7 +23,8 @@ export class Connections {
     const { client, server } = path;
     await client.run("ip", ["route", "add", "local", SOURCES, "dev", DEVICE]);
     await server.run("ip", ["route", "add", SOURCES, "via", "10.0.0.1"]);
-    await server.run("sysctl", ["-q", `net.ipv4.tcp_max_tw_buckets=${REMEMBERED}`]);
+    const remember = `echo ${REMEMBERED} > /proc/sys/net/ipv4/tcp_max_tw_buckets`;
+    await server.run("sh", ["-e", "-c", remember]);
     const connections = new Connections();
     connections.#path = path;
     connections.#signal = signal;
