@@ -103,12 +103,14 @@ static __always_inline bool is_same_key(const struct cached_key *key, const flow
  * generation differs from the one asked for.
  */
 static __always_inline struct cached_flow *
-cached_flow_of(const struct packet *packet, const struct sfunnel_flow *of, enum cached_role role) {
+cached_flow_of(struct packet *packet, const struct sfunnel_flow *of, enum cached_role role) {
     const flow_word *flow = (const flow_word *)of;
     __u64 place = (__u64)role << 48 | (__u64)packet->direction << 32 | packet->ifindex;
     __u32 slot = cache_slot(flow, place);
     struct cached_flow *cached = look_up(&cached_flows, slot);
 
+    if (role == CACHED_PACKET)
+        packet->cached_slot = slot;
     if (cached && !is_same_key(&cached->key, flow, place)) {
 #pragma unroll
         for (int word = 0; word < FLOW_WORDS; word++)

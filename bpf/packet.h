@@ -129,6 +129,7 @@ struct packet {
     __u32 options_length; /* between that and the L4 header */
     __u32 l4_offset;      /* from the start of the frame, as all offsets */
     __u32 l4_length;      /* header and payload, without padding behind the IP length */
+    __u32 cached_slot;    /* of what this CPU remembers of the flow */
     __u32 rule_index;     /* index + 1 of the rule that matched; 0: none */
     struct ip_middle ip;
     struct lifted_tag tag;

@@ -135,8 +135,8 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
         if (cached->kind == SFUNNEL_DROP)
             return SFUNNEL_DROPPED;
     }
-    if (replies & SFUNNEL_REPLY_TRANSLATED && !has_no_connection(packet)) {
-        int outcome = translate(skb, packet, cached, shared_ports_at(in_force, packet->direction));
+    if (replies & SFUNNEL_REPLY_TRANSLATED) {
+        int outcome = translate(skb, shared_ports_at(in_force, packet->direction));
 
         if (outcome != GO_ON)
             return outcome;

@@ -342,53 +342,82 @@ static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *pac
     return GO_ON;
 }
 
-/* A packet that is not the SYN of a connection. */
+/* Is this the answer of somebody who has put our port back? */
+static __always_inline bool is_confirmed(const struct packet *packet) {
+    return accepts_connection(packet->tcp_flags) && !(packet->tcp_flags & TCP_FLAG_URG) &&
+           packet->known.sport != 0 && packet->start.tcp.urgent == bpf_htons(packet->known.sport);
+}
+
+/* Is it an answer that has to confirm, or has confirmed? */
+static __always_inline bool is_answer(const struct packet *packet) {
+    return accepts_connection(packet->tcp_flags) && !(packet->tcp_flags & TCP_FLAG_URG) &&
+           !is_direct(packet->known.kind) && is_reply_kind(packet->known.kind);
+}
+
+/* An answer goes on with the confirmation of the service side, and without it at the client. */
+static __noinline int answer(struct __sk_buff *skb, struct packet *packet) {
+    struct l4_start *changed = begin_change(packet);
+
+    change_ports(changed, packet->known.sport, packet->known.dport);
+    changed->tcp.urgent = packet->known.kind == SFUNNEL_UNFUNNELED_REPLY ? packet->start.source : 0;
+    return write_change(skb) ? SFUNNEL_FAILED : outcome_of(packet->known.kind, true);
+}
+
+/*
+ * A packet that is not the SYN of a connection. What is known of the connection is read again
+ * behind each call: verifiers before 6.12 let nobody save half a register on the stack twice
+ * without CAP_PERFMON.
+ */
 static __noinline int continue_connection(struct __sk_buff *skb, struct packet *packet,
                                           struct cached_flow *cached, __u32 shared_ports) {
-    __u8 kind = packet->known.kind, flags = packet->tcp_flags;
-    __u16 sport = packet->known.sport, dport = packet->known.dport;
-    struct l4_start *changed;
+    const struct sfunnel_connection *known = &packet->known;
 
     if (!is_known(packet))
         return continue_unknown(skb, packet, cached, shared_ports);
-    if (kind == SFUNNEL_FUNNELED_REPLY && flags & TCP_FLAG_SYN) {
-        if (!accepts_connection(flags) || flags & TCP_FLAG_URG ||
-            packet->start.tcp.urgent != bpf_htons(sport) || sport == 0)
-            return refuse(skb);
-        note_state();
-        changed = begin_change(packet);
-        change_ports(changed, sport, dport);
-        changed->tcp.urgent = 0;
-        return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_REPLY_UNFUNNELED;
-    }
+    if (known->kind == SFUNNEL_FUNNELED_REPLY && packet->tcp_flags & TCP_FLAG_SYN &&
+        !is_confirmed(packet))
+        return refuse(skb);
     note_state();
-    if (kind == SFUNNEL_UNFUNNELED_REPLY && accepts_connection(flags) && !(flags & TCP_FLAG_URG)) {
-        changed = begin_change(packet);
-        change_ports(changed, sport, dport);
-        changed->tcp.urgent = packet->start.source;
-        return write_change(skb) ? SFUNNEL_FAILED : SFUNNEL_REPLY_FUNNELED;
-    }
+    if (is_answer(packet))
+        return answer(skb, packet);
     /* Until it is established, every packet may be the one that says so. */
-    if (!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)) && packet->known.is_established)
-        cache_connection(cached, kind, sport, dport);
-    return go_on(skb, packet, kind, sport, dport);
+    if (!(packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)) &&
+        known->is_established)
+        cache_connection(cached, known->kind, known->sport, known->dport);
+    return go_on(skb, packet, known->kind, known->sport, known->dport);
 }
 
+/*
+ * A part of a packet's way that the verifier looks at once: what follows it would be looked at once
+ * more for each way through it. Before 5.17, where more of the program is like that, it is the
+ * whole of translate(); calls are no deeper than 8.
+ */
+#if HAS_LOOP_HELPER
+#define PASSED_ONCE __noinline
+#define PASSED_ONCE_BEFORE static __always_inline
+#else
+#define PASSED_ONCE static __always_inline
+#define PASSED_ONCE_BEFORE __noinline
+#endif
+
 /* Looks a TCP packet up in the table of connections. GO_ON: the rules say what becomes of it. */
-VERIFIED_ONCE int ask_connections(struct __sk_buff *skb, struct cached_flow *cached,
-                                  __u32 shared_ports) {
+PASSED_ONCE int ask_connections(struct __sk_buff *skb, __u32 shared_ports) {
     struct packet *packet = packet_under_way();
+    struct cached_flow *cached;
     __u32 kind;
 
-    if (!packet || IS_MISSING(cached))
+    if (!packet)
         return SFUNNEL_FAILED;
-    kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    cached = look_up(&cached_flows, packet->cached_slot);
+    if (!cached)
+        return SFUNNEL_FAILED;
     cached->connections_added = connections_added;
     cached->connections_removed = connections_removed;
     set_no_connection_known(cached);
     find_connection(packet);
     if (!offers_connection(packet->tcp_flags))
         return continue_connection(skb, packet, cached, shared_ports);
+    kind = cached->rule_index ? cached->kind : SFUNNEL_END;
     if (kind == SFUNNEL_FUNNEL_TRANSLATE)
         return begin_funneled(skb, cached->carrier_dport);
     if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)
@@ -417,8 +446,17 @@ static __always_inline bool has_no_connection(const struct packet *packet) {
 }
 
 /* The same, of most packets without a look at the table. */
-static __always_inline int translate(struct __sk_buff *skb, struct packet *packet,
-                                     struct cached_flow *cached, __u32 shared_ports) {
+PASSED_ONCE_BEFORE int translate(struct __sk_buff *skb, __u32 shared_ports) {
+    struct packet *packet = packet_under_way();
+    struct cached_flow *cached;
+
+    if (!packet)
+        return SFUNNEL_FAILED;
+    if (has_no_connection(packet))
+        return GO_ON;
+    cached = look_up(&cached_flows, packet->cached_slot);
+    if (!cached)
+        return SFUNNEL_FAILED;
     if (!(packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)) &&
         has_fresh_connection(cached)) {
         if (!cached->connection)
@@ -426,7 +464,7 @@ static __always_inline int translate(struct __sk_buff *skb, struct packet *packe
         return go_on(skb, packet, cached->connection, cached->connection_sport,
                      cached->connection_dport);
     }
-    return ask_connections(skb, cached, shared_ports);
+    return ask_connections(skb, shared_ports);
 }
 
 #endif

@@ -12,11 +12,8 @@ const bpfObject = join(root, "dist/bpf/sfunnel.bpf.o");
 /** All of the program; its headers lie beside it. */
 export const SOURCE = "bpf/sfunnel.bpf.c";
 
-/**
- * For kernels before 5.17, which lack bpf_loop. Registers of 32 bits (v3) are saved in half a stack
- * slot, over which these kernels let nobody write again without CAP_PERFMON.
- */
-const WITHOUT_LOOP = ["-DSFUNNEL_WITHOUT_LOOP_HELPER", "-mcpu=v2"];
+/** For kernels before 5.17, which lack bpf_loop. */
+const WITHOUT_LOOP = ["-DSFUNNEL_WITHOUT_LOOP_HELPER"];
 
 /** One source, four objects: for older kernels, and for DEBUG. */
 export const PROGRAMS = {
@@ -32,7 +29,9 @@ const CLANG_FLAGS = [
   "-g",
   "-target",
   "bpf",
-  "-mcpu=v3",
+  // Registers of 32 bits (v3) are saved in half a stack slot, over which kernels before 6.12 let
+  // nobody write again without CAP_PERFMON.
+  "-mcpu=v2",
   "-mllvm",
   "-no-stack-slot-sharing",
   "-std=gnu11",
