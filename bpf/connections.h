@@ -38,8 +38,8 @@ const volatile __u32 seconds_over = 60;
 const volatile __u32 seconds_beginning = 120;
 const volatile __u32 seconds_established = 432000;
 
-/* How far behind the SYN-ACK an acknowledgment may be that establishes a connection. */
-#define ANSWER_WINDOW 0xffff
+/* How far behind the SYN-ACK an acknowledgment may be that establishes a connection: 65,535. */
+#define ANSWER_WINDOW_BITS 16
 
 /* Ports that are tried for a connection whose own is taken. */
 #define CONNECTION_PORT_CANDIDATES 8
@@ -188,35 +188,23 @@ static __always_inline void remember_end(struct packet *packet) {
 }
 
 /* What is known of the state of a connection, as one number: that is what functions take. */
-union connection_state {
-    struct {
-        __u8 has_answer;
-        __u8 is_established;
-        __u8 fins; /* 1: of the side that began it, 2: of the other one */
-        __u8 reset;
-    };
-    __u32 number;
-};
-
-static __always_inline __u32 state_of(const struct sfunnel_connection *connection) {
-    union connection_state state = {.number = 0};
-
-    state.has_answer = connection->has_answer;
-    state.is_established = connection->is_established;
-    state.fins = !!connection->has_fin | !!connection->has_reply_fin << 1;
-    state.reset = connection->reset;
-    return state.number;
+static __always_inline __u32 make_state(__u32 has_answer, __u32 is_established, __u32 fins,
+                                        __u32 reset) {
+    return has_answer | is_established << 8 | fins << 16 | reset << 24;
 }
 
-static __always_inline void tell(struct sfunnel_connection *connection, __u32 number,
-                                 __u32 answer_seq) {
-    union connection_state state = {.number = number};
+static __always_inline __u32 state_of(const struct sfunnel_connection *connection) {
+    return make_state(connection->has_answer, connection->is_established,
+                      connection->has_fin | connection->has_reply_fin << 1, connection->reset);
+}
 
-    connection->has_answer = state.has_answer;
-    connection->is_established = state.is_established;
-    connection->has_fin = state.fins & 1;
-    connection->has_reply_fin = state.fins >> 1;
-    connection->reset = state.reset;
+static __always_inline void tell(struct sfunnel_connection *connection, __u32 state,
+                                 __u32 answer_seq) {
+    connection->has_answer = state;
+    connection->is_established = state >> 8;
+    connection->has_fin = state >> 16 & 1;
+    connection->has_reply_fin = state >> 17 & 1;
+    connection->reset = state >> 24;
     connection->answer_seq = answer_seq;
 }
 
@@ -317,14 +305,13 @@ static __always_inline bool is_alive(const struct sfunnel_connection *connection
  * What CPUs have cached of the one before is not about this one.
  */
 static __noinline void begin_again(struct packet *packet) {
-    union connection_state state = {.number = state_of(&packet->known)};
+    const struct sfunnel_connection *known = &packet->known;
 
-    if (is_dead(&packet->known)) {
+    if (is_dead(known)) {
         set_state(0, 0);
         __sync_fetch_and_add(&connections_removed, 1);
-    } else if (state.reset) {
-        state.reset = SFUNNEL_NOT_RESET;
-        set_state(state.number, packet->known.answer_seq);
+    } else if (known->reset) {
+        set_state(state_of(known) & 0xffffff, known->answer_seq);
     }
 }
 
@@ -464,69 +451,81 @@ __noinline int adopt(void) {
     return 0;
 }
 
+/* 1 for equal numbers below 2^31, else 0, without a branch. */
+static __always_inline __u32 is_equal(__u32 one, __u32 other) {
+    __u32 difference = one ^ other;
+
+    barrier_var(difference);
+    difference = (difference - 1) >> 31;
+    barrier_var(difference);
+    return difference;
+}
+
+static __always_inline __u32 flag_of(__u32 flags, __u32 flag) {
+    return is_equal(flags & flag, flag);
+}
+
+/* `yes` for a condition of 1, `no` for one of 0, without a branch. */
+static __always_inline __u32 choose(__u32 condition, __u32 yes, __u32 no) {
+    __u32 mask = 0 - condition;
+
+    barrier_var(mask);
+    return (yes & mask) | (no & ~mask);
+}
+
 /*
- * Does this segment say that its sender has seen the SYN-ACK? Whoever forges one would have to
- * guess that, or a flood of SYNs and ACKs could drive out connections that live.
+ * A packet of the connection, and not a SYN that begins it, comes by. What it says is worked out
+ * without branches: verifiers before 6.12 follow each of them both ways and on to the end, and of
+ * ten there are a thousand ways.
  */
-static __always_inline bool acknowledges_answer(const struct packet *packet,
-                                                const struct sfunnel_connection *known) {
-    __u32 behind = bpf_ntohl(packet->start.tcp.ack) - known->answer_seq;
-
-    return (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK &&
-           known->has_answer && behind <= ANSWER_WINDOW;
-}
-
-/* The same of a real connection, which may be known from its middle on. */
-static __always_inline bool answers_direct(const struct packet *packet,
-                                           const struct sfunnel_connection *known) {
-    return known->kind == SFUNNEL_DIRECT_REPLY &&
-           (packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK;
-}
-
-/* A packet of the connection, and not a SYN that begins it, comes by. */
 __noinline int note_state(void) {
     struct packet *packet = packet_under_way();
+    __u32 flags, rst, syn, ack, reply, kind, said, reset, fins, answers, established, answered;
+    __u32 behind, answer_seq, state;
     const struct sfunnel_connection *known;
-    union connection_state state;
-    __u32 before, answer_seq;
-    bool is_reply;
-    __u8 flags, reset;
 
     if (!packet)
         return -1;
     known = &packet->known;
     flags = packet->tcp_flags;
-    is_reply = is_reply_kind(known->kind);
+    kind = known->kind;
     /*
      * One that was only begun is over at once; nobody has sent anything that may be late. But what
      * comes from the wire to the service port may be anybody's (see is_dead).
      */
-    if (flags & TCP_FLAG_RST && !known->is_established && known->kind != SFUNNEL_UNFUNNEL) {
+    if (flags & TCP_FLAG_RST && !known->is_established && kind != SFUNNEL_UNFUNNEL) {
         remove_connection(packet, &packet->reply_key, known->sport, known->dport);
         return 0;
     }
-    before = state_of(known);
-    state.number = before;
-    answer_seq = known->answer_seq;
-    reset = is_reply ? SFUNNEL_RESET_BY_REPLY : SFUNNEL_RESET;
-    if (flags & TCP_FLAG_RST)
-        state.reset = reset;
-    else if (state.reset == reset)
-        /* Whoever has said it and goes on did not mean it, or it was not he (RFC 5961). */
-        state.reset = SFUNNEL_NOT_RESET;
-    if (flags & TCP_FLAG_FIN)
-        state.fins |= is_reply ? 2 : 1;
-    if (is_reply && accepts_connection(flags)) {
-        state.has_answer = true;
-        answer_seq = bpf_ntohl(packet->start.tcp.seq) + 1;
-    }
-    if (answers_direct(packet, known) || (!is_reply && acknowledges_answer(packet, known)))
-        state.is_established = true;
-    if (state.number == before && answer_seq == known->answer_seq)
+    rst = flag_of(flags, TCP_FLAG_RST);
+    syn = flag_of(flags, TCP_FLAG_SYN);
+    ack = flag_of(flags, TCP_FLAG_ACK);
+    reply = flag_of(kind, SFUNNEL_IS_REPLY);
+
+    /* Whoever has said a reset and goes on did not mean it, or it was not he (RFC 5961). */
+    said = SFUNNEL_RESET + reply;
+    reset = choose(is_equal(known->reset, said), SFUNNEL_NOT_RESET, known->reset);
+    reset = choose(rst, said, reset);
+    fins = known->has_fin | known->has_reply_fin << 1 | flag_of(flags, TCP_FLAG_FIN) << reply;
+
+    answers = reply & is_equal(flags & TCP_FLAGS_OF_STATE, TCP_FLAG_SYN | TCP_FLAG_ACK);
+    answer_seq = choose(answers, bpf_ntohl(packet->start.tcp.seq) + 1, known->answer_seq);
+    /*
+     * Has the side that began it seen the SYN-ACK? Whoever forges that would have to guess its
+     * number, or a flood of SYNs and ACKs could drive out connections that live. Of a real
+     * connection, which may be known from its middle on, any answer tells.
+     */
+    behind = bpf_ntohl(packet->start.tcp.ack) - known->answer_seq;
+    answered = (1 - reply) & known->has_answer & is_equal(behind >> ANSWER_WINDOW_BITS, 0);
+    established = (answered | is_equal(kind, SFUNNEL_DIRECT_REPLY)) & ack & (1 - syn) & (1 - rst);
+    established |= known->is_established;
+
+    state = make_state(known->has_answer | answers, established, fins, reset);
+    if (state == state_of(known) && answer_seq == known->answer_seq)
         return 0;
-    if (known->is_kept && !is_over_for_good(known) && (state.reset || state.fins == 3))
+    if (known->is_kept && !is_over_for_good(known) && (reset || fins == 3))
         remember_end(packet);
-    return set_state(state.number, answer_seq);
+    return set_state(state, answer_seq);
 }
 
 #endif
