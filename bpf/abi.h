@@ -161,7 +161,8 @@ enum sfunnel_source_port {
     SFUNNEL_SPORT_FIXED,
     /* The flow's own. */
     SFUNNEL_SPORT_KEEP,
-    /* carrier_sport_first to carrier_sport_last, by the hash of the inner flow. */
+    /* carrier_sport_first to carrier_sport_last, by the hash of the inner flow; with carrier_every,
+       one further after each such time. */
     SFUNNEL_SPORT_HASH,
 };
 
@@ -225,7 +226,8 @@ struct sfunnel_rule {
     __u16 carrier_sport_first;
     __u16 carrier_sport_last;
     __u8 passes_over; /* enum sfunnel_form: packets of this one it does not match; 0: none */
-    __u8 zero[5];
+    __u8 zero;
+    __u32 carrier_every; /* seconds on one port of the range; 0: for good */
 };
 
 struct sfunnel_counter {
@@ -295,9 +297,10 @@ struct sfunnel_reply {
     __u64 last_seen;     /* nanoseconds since boot; of the last packet that was not a reply */
     __u16 carrier_sport; /* host order, as a reply shows it: the service port */
     __u16 carrier_dport;
-    __u16 port; /* the client's own port; the key has another one where two clients collide */
+    __u16 port;    /* the client's own port; the key has another one where two clients collide */
+    __u16 flow_id; /* what the carrier said of its flow (struct carrier) */
     __u8 carrier_transport;
-    __u8 zero;
+    __u8 zero[7];
 };
 
 /* What becomes of the packets of a connection. Its packets and its replies differ by one bit. */

@@ -47,7 +47,10 @@ struct cached_flow {
     /* funnel: of the carrier that the flow gets; inner flow: of the one that it came in. */
     __u16 carrier_sport;
     __u16 carrier_dport;
-    __u16 port; /* inner flow: the port under which the pod knows the client */
+    __u16 port;          /* inner flow: the port under which the pod knows the client */
+    __u16 flow_id;       /* funnel: what the carrier says of the flow */
+    __u32 carrier_every; /* funnel: seconds on one port; 0: for good */
+    __u32 carrier_turn;  /* how often so many seconds had gone by when it was asked */
     /* What follows is valid until then, and as long as no entry was taken out of the table. */
     __u32 fresh_until; /* jiffies */
     __u32 forgotten;

@@ -64,31 +64,32 @@ static __always_inline __u32 sum_growth(const struct packet *packet) {
 }
 
 /* Fills in the carrier and gives the sum of its bytes, checksum included. */
-static __always_inline __u32 fill_tcp_carrier(struct tcphdr *tcp, __u16 sport, __u16 dport,
+static __always_inline __u32 fill_tcp_carrier(struct tcphdr *tcp, const struct carrier *carrier,
                                               __u32 sum) {
     __u32 header;
 
-    tcp->source = bpf_htons(sport);
-    tcp->dest = bpf_htons(dport);
+    tcp->source = bpf_htons(carrier->sport);
+    tcp->dest = bpf_htons(carrier->dport);
     tcp->seq = bpf_htonl(CARRIER_SEQ);
     tcp->ack_seq = bpf_htonl(CARRIER_ACK);
     *offset_and_flags(tcp) = bpf_htons(CARRIER_OFFSET_AND_FLAGS);
     tcp->window = bpf_htons(CARRIER_WINDOW);
-    tcp->urg_ptr = 0;
-    header = bpf_htons(sport) + bpf_htons(dport) + bpf_htons(CARRIER_OFFSET_AND_FLAGS) +
-             bpf_htons(CARRIER_WINDOW);
+    tcp->urg_ptr = bpf_htons(carrier->flow_id);
+    header = bpf_htons(carrier->sport) + bpf_htons(carrier->dport) +
+             bpf_htons(CARRIER_OFFSET_AND_FLAGS) + bpf_htons(CARRIER_WINDOW) +
+             bpf_htons(carrier->flow_id);
     header = sum_add(header, bpf_htonl(CARRIER_SEQ));
     header = sum_add(header, bpf_htonl(CARRIER_ACK));
     tcp->check = checksum_of(sum_add(sum, header));
     return sum_add(header, tcp->check);
 }
 
-static __always_inline __u32 fill_udp_carrier(struct udphdr *udp, __u16 sport, __u16 dport,
+static __always_inline __u32 fill_udp_carrier(struct udphdr *udp, const struct carrier *carrier,
                                               __u16 length, __u32 sum) {
-    __u32 header = bpf_htons(sport) + bpf_htons(dport) + bpf_htons(length);
+    __u32 header = bpf_htons(carrier->sport) + bpf_htons(carrier->dport) + bpf_htons(length);
 
-    udp->source = bpf_htons(sport);
-    udp->dest = bpf_htons(dport);
+    udp->source = bpf_htons(carrier->sport);
+    udp->dest = bpf_htons(carrier->dport);
     udp->len = bpf_htons(length);
     udp->check = udp_checksum_of(sum_add(sum, header));
     return sum_add(header, udp->check);
@@ -224,10 +225,9 @@ static __always_inline int push(struct __sk_buff *skb, struct packet *packet, co
     sum = sum_add(sum, sum_addresses(&packet->flow));
     sum = sum_add(sum, sum_pseudo(carrier->transport, size + packet->l4_length));
     if (size == sizeof(struct tcphdr))
-        sum = fill_tcp_carrier(&packet->header.tcp, carrier->sport, carrier->dport, sum);
+        sum = fill_tcp_carrier(&packet->header.tcp, carrier, sum);
     else
-        sum = fill_udp_carrier(&packet->header.udp, carrier->sport, carrier->dport,
-                               size + packet->l4_length, sum);
+        sum = fill_udp_carrier(&packet->header.udp, carrier, size + packet->l4_length, sum);
     packet->changed_ip = changed_ip(&packet->ip, carrier->transport, size);
     return write_headers(skb, packet, size, packet->flow.transport, sum);
 }

@@ -82,8 +82,18 @@ static __always_inline bool same_carrier(const struct sfunnel_reply *reply,
            reply->carrier_transport == carrier->transport;
 }
 
+/* Under this carrier or another one of the same flow. */
+static __always_inline bool is_same_flow(const struct sfunnel_reply *reply,
+                                         const struct carrier *carrier) {
+    return same_carrier(reply, carrier) ||
+           (carrier->flow_id && reply->flow_id == carrier->flow_id &&
+            reply->carrier_sport == carrier->dport &&
+            reply->carrier_transport == carrier->transport);
+}
+
 static __always_inline void set_carrier(struct sfunnel_reply *reply,
                                         const struct carrier *carrier) {
+    reply->flow_id = carrier->flow_id;
     reply->carrier_sport = carrier->dport;
     reply->carrier_dport = carrier->sport;
     reply->carrier_transport = carrier->transport;
@@ -107,18 +117,24 @@ static __always_inline void add_reply(struct packet *packet, __u16 port,
     bpf_map_lookup_elem(&replies, key);
 }
 
+/* Replies go under the carrier that the flow has now. */
+static __always_inline void move(struct sfunnel_reply *known, const struct carrier *carrier) {
+    if (same_carrier(known, carrier))
+        return;
+    set_carrier(known, carrier);
+    count_event(SFUNNEL_FLOW_MOVED);
+}
+
 /* Client side: a flow leaves under this carrier. */
 static __noinline void remember_funneled(struct packet *packet) {
     const struct sfunnel_reply_key *key = key_of_replies(packet, &packet->flow, true);
     struct sfunnel_reply *known = bpf_map_lookup_elem(&replies, key);
     const struct carrier *carrier = &packet->carrier;
 
-    if (!known) {
+    if (known)
+        move(known, carrier);
+    else
         add_reply(packet, packet->flow.sport, carrier);
-    } else if (!same_carrier(known, carrier)) {
-        set_carrier(known, carrier);
-        count_event(SFUNNEL_FLOW_MOVED);
-    }
 }
 
 /*
@@ -129,19 +145,20 @@ static __always_inline __u16 remap(struct packet *packet, bool may_take) {
     const struct sfunnel_flow *inner = &packet->inner.flow;
     const struct carrier *carrier = &packet->carrier;
     struct sfunnel_reply_key *key = &packet->reply_key;
-    __u32 hash = flow_hash(inner);
+    __u32 hash = flow_hash(inner), client = carrier->flow_id ? carrier->flow_id : carrier->sport;
     __u16 free = 0;
 
     /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate. */
 #pragma unroll
     for (__u32 attempt = 0; attempt < PORT_CANDIDATES; attempt++) {
-        __u64 spread = flow_hash_word(hash, (__u32)carrier->sport << 16 | attempt);
+        __u64 spread = flow_hash_word(hash, client << 16 | attempt);
         __u16 candidate = LOWEST_CANDIDATE + (spread * (65536 - LOWEST_CANDIDATE) >> 32);
         struct sfunnel_reply *known;
 
         key->dport = candidate;
         known = bpf_map_lookup_elem(&replies, key);
-        if (known && same_carrier(known, carrier) && known->port == inner->sport) {
+        if (known && is_same_flow(known, carrier) && known->port == inner->sport) {
+            move(known, carrier);
             known->last_seen = coarse_clock();
             return candidate;
         }
@@ -161,8 +178,8 @@ static __always_inline __u16 remap(struct packet *packet, bool may_take) {
  * client: its own, or another if a client of the same address (both behind one SNAT) has it;
  * -1 if none is free. A client may well use port 0 (RFC 768).
  *
- * A flow whose carrier changes is the same flow if it is TCP and goes on (no SYN), and another
- * client's otherwise, unless the old one has long been silent.
+ * A flow whose carrier changes is the same flow if the carrier says so, or if it is TCP and goes on
+ * (no SYN), and another client's otherwise, unless the old one has long been silent.
  */
 __noinline int remember_unfunneled(bool begins) {
     struct packet *packet = packet_under_way();
@@ -182,7 +199,8 @@ __noinline int remember_unfunneled(bool begins) {
         add_reply(packet, inner->sport, carrier);
         return inner->sport;
     }
-    if (same_carrier(known, carrier) && known->port == inner->sport) {
+    if (is_same_flow(known, carrier) && known->port == inner->sport) {
+        move(known, carrier);
         known->last_seen = now;
         return inner->sport;
     }

@@ -17,8 +17,27 @@
 #include "report.h"
 #include "segment.h"
 
+#define NANOSECONDS 1000000000ULL
+
+/* How often so many seconds have gone by since boot. */
+static __always_inline __u32 turn_of(__u32 every) {
+    return coarse_clock() / NANOSECONDS / every;
+}
+
+/* Is it time for another carrier? */
+static __always_inline bool has_moved_on(const struct cached_flow *cached) {
+    return cached->carrier_every && cached->carrier_turn != turn_of(cached->carrier_every);
+}
+
+/* Ports that belong together are told apart from others by this: 1 to 65535. */
+static __always_inline __u16 flow_id_of(__u32 hash) {
+    __u16 id = hash;
+
+    return id ? id : 1;
+}
+
 static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
-                                                 const struct sfunnel_flow *flow) {
+                                                 const struct sfunnel_flow *flow, __u32 turn) {
     __u64 span;
 
     switch (rule->carrier_sport_kind) {
@@ -26,7 +45,7 @@ static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule
         return flow->sport;
     case SFUNNEL_SPORT_HASH:
         span = (__u32)rule->carrier_sport_last - rule->carrier_sport_first + 1;
-        return rule->carrier_sport_first + (span * flow_hash(flow) >> 32);
+        return rule->carrier_sport_first + ((span * flow_hash(flow) >> 32) + turn) % span;
     default:
         return rule->carrier_sport_first;
     }
@@ -71,6 +90,7 @@ VERIFIED_ONCE int funnel(struct __sk_buff *skb, struct cached_flow *cached) {
     carrier = &packet->carrier;
     carrier->sport = cached->carrier_sport;
     carrier->dport = cached->carrier_dport;
+    carrier->flow_id = cached->flow_id;
     carrier->transport = cached->other_transport;
     outcome = make_way(skb, packet, cached, carrier_size(carrier->transport));
     if (outcome == GO_ON)
@@ -103,6 +123,8 @@ VERIFIED_ONCE int admit(struct cached_flow *cached, __u32 generation) {
     carrier = &packet->carrier;
     carrier->sport = packet->flow.sport;
     carrier->dport = packet->flow.dport;
+    carrier->flow_id =
+        packet->flow.transport == IPPROTO_TCP ? bpf_ntohs(packet->start.tcp.urgent) : 0;
     carrier->transport = packet->flow.transport;
     begins = inner->flow.transport == IPPROTO_TCP &&
              (inner->start.tcp.flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
@@ -217,6 +239,7 @@ VERIFIED_ONCE int funnel_reply(struct __sk_buff *skb, struct cached_flow *cached
     carrier = &packet->carrier;
     carrier->sport = reply->carrier_sport;
     carrier->dport = reply->carrier_dport;
+    carrier->flow_id = 0;
     carrier->transport = reply->carrier_transport;
     port = reply->port;
     outcome = make_way(skb, packet, cached, carrier_size(carrier->transport));

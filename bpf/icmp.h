@@ -115,6 +115,7 @@ static __noinline bool came_in_carrier(struct packet *packet, struct quote *quot
     if (known) {
         quote->carrier.sport = known->carrier_dport;
         quote->carrier.dport = known->carrier_sport;
+        quote->carrier.flow_id = 0;
         quote->carrier.transport = known->carrier_transport;
         quote->port = known->port;
         return true;
@@ -126,6 +127,7 @@ static __noinline bool came_in_carrier(struct packet *packet, struct quote *quot
         return false;
     quote->carrier.sport = known->carrier_sport;
     quote->carrier.dport = known->carrier_dport;
+    quote->carrier.flow_id = 0;
     quote->carrier.transport = known->carrier_transport;
     return true;
 }
@@ -270,11 +272,10 @@ static __noinline int write_quoted_carrier(struct __sk_buff *skb, struct error_r
     sum = sum_add(sum, sum_addresses(&quote->flow));
     sum = sum_add(sum, sum_pseudo(quote->carrier.transport, quote->l4_length + size));
     if (size == sizeof(header->tcp)) {
-        fill_tcp_carrier(&header->tcp, quote->carrier.sport, quote->carrier.dport, sum);
+        fill_tcp_carrier(&header->tcp, &quote->carrier, sum);
         return bpf_skb_store_bytes(skb, quote->offset, &header->tcp, sizeof(header->tcp), 0);
     }
-    fill_udp_carrier(&header->udp, quote->carrier.sport, quote->carrier.dport,
-                     quote->l4_length + size, sum);
+    fill_udp_carrier(&header->udp, &quote->carrier, quote->l4_length + size, sum);
     return bpf_skb_store_bytes(skb, quote->offset, &header->udp, sizeof(header->udp), 0);
 }
 

@@ -55,6 +55,12 @@ union ip_start {
 struct carrier {
     __u16 sport; /* host order */
     __u16 dport;
+    /*
+     * Whose flow this is, in the urgent pointer of a TCP carrier that moves from port to port,
+     * which its SYN alone does not use; 0: not told. The service side would take each move for
+     * another client.
+     */
+    __u16 flow_id;
     __u8 transport;
 };
 

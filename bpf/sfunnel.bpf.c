@@ -80,6 +80,7 @@ static __noinline void ask_rules(struct packet *packet, const struct sfunnel_con
 
     cached->generation = in_force->generation;
     cached->rule_index = 0;
+    cached->carrier_every = 0;
     set_stale(cached);
     set_no_connection_known(cached);
     if (packet->traits & SFUNNEL_HOOK_REPLIES_ONLY)
@@ -98,7 +99,15 @@ static __noinline void ask_rules(struct packet *packet, const struct sfunnel_con
     cached->kind = rule->kind;
     cached->other_transport = rule->other_transport;
     cached->carrier_dport = rule->carrier_dport;
-    cached->carrier_sport = carrier_source_port(rule, &packet->flow);
+    cached->flow_id = 0;
+    cached->carrier_turn = 0;
+    if (rule->carrier_every) {
+        cached->carrier_every = rule->carrier_every;
+        cached->carrier_turn = turn_of(rule->carrier_every);
+        if (rule->other_transport == IPPROTO_TCP)
+            cached->flow_id = flow_id_of(flow_hash(&packet->flow));
+    }
+    cached->carrier_sport = carrier_source_port(rule, &packet->flow, cached->carrier_turn);
 }
 
 /* The same of the ports that real connections share with translated ones. */
@@ -126,7 +135,7 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
 
     if (!cached)
         return SFUNNEL_FAILED;
-    if (cached->generation != in_force->generation)
+    if (cached->generation != in_force->generation || has_moved_on(cached))
         ask_rules(packet, in_force, cached);
     replies = replies_at(in_force, packet->direction);
     if (cached->rule_index) {

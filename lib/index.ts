@@ -1,6 +1,5 @@
 export { LimitError, limits } from "./compile/limits.ts";
 export { type OutcomeName, outcomeNames } from "./compile/outcomes.ts";
-export { NotSupportedError } from "./compile/supported.ts";
 export {
   ClosedError,
   type ErrorCode,

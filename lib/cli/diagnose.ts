@@ -2,16 +2,15 @@
 import { encodeRules } from "../compile/encode.ts";
 import { assertWithin, LimitError, limits } from "../compile/limits.ts";
 import { SetWriter } from "../compile/sets.ts";
-import { assertSupported, NotSupportedError } from "../compile/supported.ts";
 import { SfunnelError } from "../errors.ts";
 import { checkRules, type RuleDiagnostic } from "../rules/check.ts";
 import { type LocatedRule, readRules } from "../rules/parse.ts";
 import { Source } from "../rules/source.ts";
 import type { RulesetText } from "./env.ts";
 
-/** One finding: of the grammar, or of what this version can load. */
+/** One finding: of the grammar, or of what can be loaded. */
 export type Diagnostic = Omit<RuleDiagnostic, "code"> & {
-  readonly code: RuleDiagnostic["code"] | "not-supported" | "too-many";
+  readonly code: RuleDiagnostic["code"] | "too-many";
 };
 
 export interface Diagnosis {
@@ -22,12 +21,8 @@ export interface Diagnosis {
 }
 
 export function diagnose({ source, text }: Pick<RulesetText, "source" | "text">): Diagnosis {
-  const place = new Source(text);
-  const { rules, errors } = readRules(place);
-  const diagnostics: Diagnostic[] = [
-    ...checkRules(text),
-    ...rules.flatMap((rule) => notSupported(rule, place)),
-  ];
+  const { rules, errors } = readRules(new Source(text));
+  const diagnostics: Diagnostic[] = [...checkRules(text)];
   const loadable = !diagnostics.some(({ severity }) => severity === "error");
   if (loadable) diagnostics.push(...tooMany(rules));
   diagnostics.sort(
@@ -60,24 +55,6 @@ export function describe(
   const place = line === undefined ? "" : `line ${line}, column ${column}: `;
   const sentence = `${name}: ${place}${label}${message}`;
   return source === undefined ? sentence : `${sentence}\n  ${source}\n  ${caret}`;
-}
-
-function notSupported({ rule, index, places }: LocatedRule, source: Source): Diagnostic[] {
-  try {
-    // What the datapath can do is the same in both directions.
-    assertSupported([rule], "ingress");
-    return [];
-  } catch (error) {
-    if (!(error instanceof NotSupportedError)) throw error;
-    const message = `${error.feature} is not supported yet (${error.hint})`;
-    const { line, column, source: text, caret } = source.place(places.start, index);
-    return [
-      {
-        ...{ severity: "error", code: "not-supported", message, rule: index },
-        ...{ line, column, source: text, caret },
-      },
-    ];
-  }
 }
 
 function tooMany(rules: readonly LocatedRule[]): Diagnostic[] {

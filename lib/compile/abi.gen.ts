@@ -242,14 +242,15 @@ export const layout = {
     },
   },
   reply: {
-    size: 16,
+    size: 24,
     fields: {
       lastSeen: { offset: 0, size: 8 },
       carrierSport: { offset: 8, size: 2 },
       carrierDport: { offset: 10, size: 2 },
       port: { offset: 12, size: 2 },
-      carrierTransport: { offset: 14, size: 1 },
-      zero: { offset: 15, size: 1 },
+      flowId: { offset: 14, size: 2 },
+      carrierTransport: { offset: 16, size: 1 },
+      zero: { offset: 17, size: 7 },
     },
   },
   replyKey: {
@@ -293,7 +294,8 @@ export const layout = {
       carrierSportFirst: { offset: 142, size: 2 },
       carrierSportLast: { offset: 144, size: 2 },
       passesOver: { offset: 146, size: 1 },
-      zero: { offset: 147, size: 5 },
+      zero: { offset: 147, size: 1 },
+      carrierEvery: { offset: 148, size: 4 },
     },
   },
   setKey: {

@@ -82,10 +82,10 @@ function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
       record.set(fields.carrierSportKind, SourcePort.SPORT_HASH);
       record.set(fields.carrierSportFirst, sport.first);
       record.set(fields.carrierSportLast, sport.last);
+      record.set(fields.carrierEvery, sport.every ?? 0);
   }
 }
 
-/** `every` never gets here: assertSupported refuses it. */
 function encodeAction(record: Record, action: Action, sets: SetWriter) {
   const { fields } = layout.rule;
   let allow: readonly PortRange[] | undefined;

@@ -35,6 +35,22 @@ export interface Carrier {
   readonly transport: Transport;
   readonly sport: number;
   readonly dport: number;
+  /**
+   * Of a TCP carrier that moves from port to port (`every`): whose flow this is, 1 to 65535, in the urgent
+   * pointer. The service side would take each move for another client.
+   */
+  readonly flowId?: number;
+}
+
+/** Offset in a TCP header. */
+const URGENT_POINTER = 18;
+
+/** The carrier that a packet shows, its headers being as they are. */
+export function shownCarrier(flow: Carrier, header: Uint8Array): Carrier {
+  const { transport, sport, dport } = flow;
+  if (transport === "udp") return { transport, sport, dport };
+  const flowId = viewOf(header).getUint16(URGENT_POINTER);
+  return { transport, sport, dport, ...(flowId === 0 ? {} : { flowId }) };
 }
 
 /** The carrier of the other direction. */
@@ -45,6 +61,17 @@ export function turnedRound({ transport, sport, dport }: Carrier): Carrier {
 export function isSameCarrier(one: Carrier, other: Carrier): boolean {
   return (
     one.transport === other.transport && one.sport === other.sport && one.dport === other.dport
+  );
+}
+
+/** Whether packets are of one flow, under this carrier or after a move. */
+export function isOfSameFlow(one: Carrier, other: Carrier): boolean {
+  return (
+    isSameCarrier(one, other) ||
+    (one.flowId !== undefined &&
+      one.flowId === other.flowId &&
+      one.dport === other.dport &&
+      one.transport === other.transport)
   );
 }
 
@@ -60,6 +87,7 @@ export function carrierHeader(carrier: Carrier, innerLength: number): Uint8Array
     view.setUint8(12, TCP_CARRIER.dataOffset);
     view.setUint8(13, TCP_CARRIER.flags);
     view.setUint16(14, TCP_CARRIER.window);
+    view.setUint16(URGENT_POINTER, carrier.flowId ?? 0);
   } else {
     view.setUint16(4, header.length + innerLength);
   }

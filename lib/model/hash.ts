@@ -4,7 +4,6 @@
  * connection to the load balancer.
  */
 
-import type { CarrierSourcePort } from "../rules/types.ts";
 import { viewOf } from "./bytes.ts";
 import type { Flow } from "./frame.ts";
 import { PROTOCOL } from "./protocol.ts";
@@ -40,16 +39,4 @@ export function portOfHash(hash: number, first: number, last: number): number {
   // By multiplication rather than by modulus: no division in the kernel, and the hash's high
   // bits, its best mixed ones, decide. Below 2^48, so exact in a double.
   return first + Math.floor((hash * (last - first + 1)) / 2 ** 32);
-}
-
-/** The source port that the carrier of a flow shows. */
-export function carrierSourcePort(sport: CarrierSourcePort, flow: Flow): number {
-  switch (sport.kind) {
-    case "fixed":
-      return sport.port;
-    case "keep":
-      return flow.sport;
-    case "range":
-      return portOfHash(flowHash(flow), sport.first, sport.last);
-  }
 }

@@ -15,6 +15,11 @@ export interface SimulateOptions {
    * has more than 16000, whatever the interface takes.
    */
   readonly mtu?: number;
+  /**
+   * Seconds on the kernel's monotonic clock, by which `every` moves carriers. Default: 0. That of
+   * this machine is `process.hrtime()[0]`.
+   */
+  readonly time?: number;
 }
 
 /** The options with nothing left out. */
@@ -29,8 +34,8 @@ export function opposite(direction: Direction): Direction {
 
 /** @throws OptionError for a missing or misspelt option. */
 export function readHook(operation: string, options: unknown): Hook {
-  checkOptionNames(operation, options, ["direction", "mtu"]);
-  const { direction, mtu = LOOPBACK_MTU } = options;
+  checkOptionNames(operation, options, ["direction", "mtu", "time"]);
+  const { direction, mtu = LOOPBACK_MTU, time = 0 } = options;
   if (direction !== "ingress" && direction !== "egress") {
     const problem = `expected "ingress" or "egress", found ${quoteValue(direction)}`;
     throw optionError(operation, "direction", problem);
@@ -39,5 +44,9 @@ export function readHook(operation: string, options: unknown): Hook {
     const problem = `expected a whole number from ${LOWEST_MTU4}, found ${quoteValue(mtu)}`;
     throw optionError(operation, "mtu", problem);
   }
-  return { direction, mtu };
+  if (typeof time !== "number" || !(time >= 0 && time <= Number.MAX_SAFE_INTEGER)) {
+    const problem = `expected seconds, 0 or more, found ${quoteValue(time)}`;
+    throw optionError(operation, "time", problem);
+  }
+  return { direction, mtu, time };
 }

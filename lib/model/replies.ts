@@ -6,7 +6,7 @@
  */
 
 import type { Direction } from "../rules/types.ts";
-import { type Carrier, isSameCarrier, turnedRound } from "./carrier.ts";
+import { type Carrier, isOfSameFlow, isSameCarrier, turnedRound } from "./carrier.ts";
 import type { Inner } from "./encap.ts";
 import { answering, type Flow } from "./frame.ts";
 import { flowHash, hashWord, portOfHash } from "./hash.ts";
@@ -41,6 +41,11 @@ function keyOf(reply: Flow, direction: Direction, treatment: Treatment): string 
   ].join(" ");
 }
 
+/** What an error quotes of a carrier need not tell whose flow it is. */
+function withoutId({ transport, sport, dport }: Carrier): Carrier {
+  return { transport, sport, dport };
+}
+
 /** How a packet looked in its carrier. */
 export interface Carried {
   readonly carrier: Carrier;
@@ -67,7 +72,7 @@ export class Replies {
     const keyFor = (sport: number) =>
       keyOf(answering({ ...flow, sport }), opposite(direction), "funnel");
     const mine = (known: Remembered) =>
-      isSameCarrier(known.carrier, carrier) && known.port === flow.sport;
+      isOfSameFlow(known.carrier, carrier) && known.port === flow.sport;
     const remember = (port: number) => {
       this.#known.set(keyFor(port), { carrier, port: flow.sport });
       return port;
@@ -79,7 +84,7 @@ export class Replies {
     const hash = flowHash(flow);
     const candidates = Array.from({ length: CANDIDATES }, (_, attempt) =>
       portOfHash(
-        hashWord(hash, (carrier.sport << 16) | attempt),
+        hashWord(hash, ((carrier.flowId ?? carrier.sport) << 16) | attempt),
         LOWEST_CANDIDATE,
         HIGHEST_CANDIDATE,
       ),
@@ -88,7 +93,7 @@ export class Replies {
       const other = this.#known.get(keyFor(port));
       return other !== undefined && mine(other);
     });
-    if (taken !== undefined) return taken;
+    if (taken !== undefined) return remember(taken);
     // A TCP connection that goes on under another carrier is the same one; a new one, or UDP,
     // is another client's.
     if (flow.transport === "tcp" && !inner.begins) return remember(flow.sport);
@@ -131,7 +136,7 @@ export class Replies {
    */
   beforeUnfunneled(flow: Flow, direction: Direction): Carried | undefined {
     const came = this.#known.get(keyOf(answering(flow), direction, "funnel"));
-    if (came !== undefined) return { carrier: came.carrier, sport: came.port };
+    if (came !== undefined) return { carrier: withoutId(came.carrier), sport: came.port };
     const replied = this.#known.get(keyOf(flow, opposite(direction), "unfunnel"));
     return replied && { carrier: turnedRound(replied.carrier), sport: flow.sport };
   }

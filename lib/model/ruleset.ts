@@ -1,8 +1,7 @@
 /** Checks a ruleset before any packet meets it. */
 
-import { SfunnelError } from "../errors.ts";
 import { checkOptionNames } from "../rules/options.ts";
-import type { Action, Direction, Rule } from "../rules/types.ts";
+import type { Direction, Rule } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 
 /**
@@ -14,22 +13,19 @@ export function readRuleset(
   ruleset: unknown,
 ): Record<Direction, readonly Rule[]> {
   checkOptionNames(operation, ruleset, ["ingress", "egress"]);
-  const read = (direction: Direction) => readRules(operation, ruleset[direction] ?? [], direction);
+  const read = (direction: Direction) => readRules(ruleset[direction] ?? []);
   return { ingress: read("ingress"), egress: read("egress") };
 }
 
 /** Lists that were checked before and can never change: what parsers and builders make. */
 const checkedLists = new WeakMap<object, readonly Rule[]>();
 
-function readRules(operation: string, list: unknown, direction: Direction): readonly Rule[] {
+function readRules(list: unknown): readonly Rule[] {
   const isObject = typeof list === "object" && list !== null;
   const checked = isObject ? checkedLists.get(list) : undefined;
   if (checked !== undefined) return checked;
 
   const rules = normaliseRules(list);
-  for (const [index, { action }] of rules.entries()) {
-    refuseUnsupported(operation, action, `${direction} rule ${index}`);
-  }
   if (isObject && isFrozenThroughout(list)) checkedLists.set(list, rules);
   return rules;
 }
@@ -37,14 +33,4 @@ function readRules(operation: string, list: unknown, direction: Direction): read
 function isFrozenThroughout(data: unknown): boolean {
   if (typeof data !== "object" || data === null) return true;
   return Object.isFrozen(data) && Object.values(data).every(isFrozenThroughout);
-}
-
-/** @throws SfunnelError `SFUNNEL_NOT_SUPPORTED` for what the datapath cannot do today. */
-function refuseUnsupported(operation: string, action: Action, where: string): void {
-  if (action.kind !== "funnel" || action.mode !== "encap") return;
-  if (action.sport.kind !== "range" || action.sport.every === undefined) return;
-  const what = 'a source port range with "every"';
-  throw new SfunnelError("SFUNNEL_NOT_SUPPORTED", `${where}: ${what} is not supported yet`, {
-    operation,
-  });
 }

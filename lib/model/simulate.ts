@@ -11,13 +11,13 @@ import type {
   Ruleset,
   UnfunnelDecap,
 } from "../rules/types.ts";
-import type { Carrier } from "./carrier.ts";
+import { type Carrier, shownCarrier } from "./carrier.ts";
+import { carrierOf } from "./carrier-source.ts";
 import { classify } from "./classify.ts";
 import { Connections } from "./connections.ts";
 import { type Inner, pop, push, readCarrier } from "./encap.ts";
 import { ETHERNET_LENGTH } from "./ethernet.ts";
 import { type Packet, readFrame } from "./frame.ts";
-import { carrierSourcePort } from "./hash.ts";
 import { type Hook, readHook, type SimulateOptions } from "./hook.ts";
 import { formOf } from "./mark.ts";
 import { clampMss, largestSegment } from "./mss.ts";
@@ -39,8 +39,7 @@ const OPERATION = "simulate";
  *
  * @throws OptionError for a missing or misspelt option.
  * @throws RuleError for rules that loading would refuse.
- * @throws SfunnelError `SFUNNEL_FRAME` for less than an Ethernet header, `SFUNNEL_NOT_SUPPORTED`
- *   for rules that this version cannot carry out.
+ * @throws SfunnelError `SFUNNEL_FRAME` for less than an Ethernet header.
  */
 export function simulate(
   ruleset: Ruleset,
@@ -132,11 +131,7 @@ export class Simulator {
   }
 
   #funnel(packet: Packet, action: FunnelEncap, hook: Hook): Result {
-    const carrier = {
-      transport: action.over,
-      sport: carrierSourcePort(action.sport, packet.flow),
-      dport: action.dport,
-    };
+    const carrier = carrierOf(action, packet.flow, hook.time);
     const refused = withoutRoom(packet, carrier, hook);
     if (refused !== undefined) return refused;
     this.#replies.rememberFunneled(packet.flow, carrier, hook.direction);
@@ -150,7 +145,8 @@ export class Simulator {
     if (action.allow !== undefined && !portsInclude(action.allow, dport)) {
       return { outcome: "not_allowed" };
     }
-    const port = this.#replies.rememberUnfunneled(inner, packet.flow, hook.direction);
+    const carrier = shownCarrier(packet.flow, packet.transport);
+    const port = this.#replies.rememberUnfunneled(inner, carrier, hook.direction);
     if (port === undefined) return { outcome: "no_free_port" };
     const bytes =
       port === sport ? inner.bytes : withPort(inner.bytes, inner.transport, "sport", port);

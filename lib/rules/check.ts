@@ -15,6 +15,8 @@ export type RuleWarningCode =
   | "unfunnel-matches-sport"
   /** A funnel that matches `sport` and no destination: a reply rule, which is not needed. */
   | "reply-rule"
+  /** A UDP carrier that moves from port to port: each move looks like another client. */
+  | "every-over-udp"
   /** A funnel that translates its own service port, which the service side does not expect. */
   | "translates-service-port"
   /** A prefix with host bits set, such as 10.0.0.1/8; they are ignored. */

@@ -93,6 +93,18 @@ function warnOfFunnel(checked: CheckedRule, warn: Warn): void {
       "funneled flows follow by themselves";
     warn(checked, "reply-rule", message, checked.places?.sport);
   }
+  const isMoving =
+    action.kind === "funnel" &&
+    action.mode === "encap" &&
+    action.over === "udp" &&
+    action.sport.kind === "range" &&
+    action.sport.every !== undefined;
+  if (isMoving) {
+    const message =
+      "the service side takes a UDP carrier that moves for another client, and kube-proxy forgets " +
+      "the dead backends of UDP itself; leave `every` out, or take a TCP carrier";
+    warn(checked, "every-over-udp", message, checked.places?.action);
+  }
 }
 
 /** What is in carriers of TCP that match the same but for their source port. */

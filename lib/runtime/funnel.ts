@@ -1,9 +1,8 @@
-import { assertSupported } from "../compile/supported.ts";
 import { ClosedError } from "../errors.ts";
 import { binding, type NativeObject } from "../native/binding.ts";
 import { checkOptionNames } from "../rules/options.ts";
 import { parseRules } from "../rules/parse.ts";
-import type { Direction, Rule, Ruleset } from "../rules/types.ts";
+import type { Rule, Ruleset } from "../rules/types.ts";
 import { normaliseRules } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
 import { assertSameTraits, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
@@ -27,18 +26,16 @@ import { readConnectionStats, readFlowStats, readStats, readStrays, type Stats }
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
 
-function resolveList(rules: unknown, direction: Direction): readonly Rule[] {
-  const list = typeof rules === "string" ? parseRules(rules) : normaliseRules(rules ?? []);
-  assertSupported(list, direction);
-  return list;
+function resolveList(rules: unknown): readonly Rule[] {
+  return typeof rules === "string" ? parseRules(rules) : normaliseRules(rules ?? []);
 }
 
 /** Checks everything before anything is loaded. */
 function resolveLists(ruleset: unknown, operation: string): Lists {
   checkOptionNames(operation, ruleset, directions);
   return {
-    ingress: resolveList(ruleset.ingress, "ingress"),
-    egress: resolveList(ruleset.egress, "egress"),
+    ingress: resolveList(ruleset.ingress),
+    egress: resolveList(ruleset.egress),
   };
 }
 
@@ -80,8 +77,7 @@ export class Funnel implements AsyncDisposable {
    * Loads the program with these rules, as data or as text; a direction that is left out has
    * none. Nothing is attached yet.
    *
-   * Throws OptionError, RuleError for a bad rule, NotSupportedError for one that the datapath cannot do
-   * yet, LimitError for too many, KernelError with SFUNNEL_PERMISSION without CAP_BPF and
+   * Throws OptionError, RuleError for a bad rule, LimitError for too many, KernelError with SFUNNEL_PERMISSION without CAP_BPF and
    * CAP_NET_ADMIN and with SFUNNEL_KERNEL (and `verifierLog`) if the kernel refuses the program.
    */
   static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {

@@ -37,7 +37,7 @@ describe("sfunnel check", () => {
   });
 
   it("shows all errors and warnings with their places, and fails", () => {
-    const input = `${doubtful}; ${bad}\n  udp actions funnel tcp dport 179 sport 540-549 every 30s\n`;
+    const input = `${doubtful}; ${bad}\n  udp actions funnel tcp dport 179 sport 540-549 every 9s\n`;
     const { code, stdout, stderr } = sfunnel({ args: ["check", "-"], input });
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
     expect(stdout.split("\n")).toEqual([
@@ -49,9 +49,11 @@ describe("sfunnel check", () => {
       expect.stringMatching(/^stdin: line 1, column 46: error: .+ found "99999" \[bad-port\]$/),
       `  ${doubtful}; ${bad}`,
       `  ${" ".repeat(45)}^`,
-      "stdin: line 2, column 3: error: sport ... every is not supported yet (leave out `every`) [not-supported]",
-      "    udp actions funnel tcp dport 179 sport 540-549 every 30s",
-      "    ^",
+      expect.stringMatching(
+        /^stdin: line 2, column 56: error: .* comes round in 90 seconds .* \[every-too-fast\]$/,
+      ),
+      "    udp actions funnel tcp dport 179 sport 540-549 every 9s",
+      `    ${" ".repeat(53)}^`,
       "stdin: 3 rules, 2 errors, 1 warning",
       "",
     ]);

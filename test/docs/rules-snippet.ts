@@ -4,15 +4,10 @@
  *
  *   # warns: port-matches-either        the code of a warning, or several with commas
  *   # refused: bad-port                 the rule is malformed, with this reason
- *   # not supported yet                 valid, but refused by load
  */
-import { assertSupported, NotSupportedError } from "../../lib/compile/supported.ts";
 import { checkRules } from "../../lib/rules/check.ts";
 import { readRules } from "../../lib/rules/parse.ts";
 import { Source } from "../../lib/rules/source.ts";
-import type { Rule } from "../../lib/rules/types.ts";
-
-const NOT_SUPPORTED = "not supported yet";
 
 /** What is said about a line, in the words of the marks above. */
 type Findings = Map<number, Set<string>>;
@@ -24,34 +19,18 @@ function add(findings: Findings, line: number, finding: string): void {
 function toldIn(text: string): Findings {
   const told: Findings = new Map();
   for (const [index, line] of text.split("\n").entries()) {
-    const mark = /#\s*(warns|refused|not supported yet)(?::\s*(.*?))?\s*$/.exec(line);
+    const mark = /#\s*(warns|refused):\s*(.*?)\s*$/.exec(line);
     if (!mark) continue;
-    const [, kind = "", codes] = mark;
-    if (kind === NOT_SUPPORTED) add(told, index + 1, kind);
-    for (const code of codes?.split(/[\s,]+/) ?? []) add(told, index + 1, `${kind}: ${code}`);
+    const [, kind = "", codes = ""] = mark;
+    for (const code of codes.split(/[\s,]+/)) add(told, index + 1, `${kind}: ${code}`);
   }
   return told;
-}
-
-function isSupported(rule: Rule): boolean {
-  try {
-    assertSupported([rule], "egress");
-    return true;
-  } catch (error) {
-    if (error instanceof NotSupportedError) return false;
-    throw error;
-  }
 }
 
 function trueOf(text: string): Findings {
   const found: Findings = new Map();
   for (const { severity, code, line } of checkRules(text)) {
     add(found, line ?? 0, `${severity === "error" ? "refused" : "warns"}: ${code}`);
-  }
-  const source = new Source(text);
-  for (const { rule, index, places } of readRules(source).rules) {
-    const { line } = source.place(places.start, index);
-    if (!isSupported(rule)) add(found, line ?? 0, NOT_SUPPORTED);
   }
   return found;
 }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { carrierOf } from "../../../lib/model/carrier-source.ts";
 import type { Flow } from "../../../lib/model/frame.ts";
-import { carrierSourcePort, flowHash } from "../../../lib/model/hash.ts";
+import { flowHash } from "../../../lib/model/hash.ts";
 import { addressBytes } from "../../../lib/rules/address.ts";
+import type { CarrierSourcePort } from "../../../lib/rules/types.ts";
 
 function flow(changes: Partial<Flow> = {}): Flow {
   return {
@@ -66,7 +68,13 @@ describe("flowHash", () => {
   });
 });
 
-describe("carrierSourcePort", () => {
+/** The source port of a carrier. */
+function carrierSourcePort(sport: CarrierSourcePort, of: Flow, time = 0): number {
+  return carrierOf({ kind: "funnel", mode: "encap", over: "tcp", dport: 179, sport }, of, time)
+    .sport;
+}
+
+describe("the source port of a carrier", () => {
   it("is the rule's, or the flow's own", () => {
     expect(carrierSourcePort({ kind: "fixed", port: 540 }, flow())).toBe(540);
     expect(carrierSourcePort({ kind: "keep" }, flow())).toBe(40000);
@@ -101,5 +109,27 @@ describe("carrierSourcePort", () => {
       expect(port).toBeGreaterThanOrEqual(1);
       expect(port).toBeLessThanOrEqual(65535);
     }
+  });
+
+  it("moves on by one after each such time, and comes round", () => {
+    const walk = { kind: "range", first: 540, last: 549, every: 30 } as const;
+    const begun = carrierSourcePort({ kind: "range", first: 540, last: 549 }, flow());
+    const ports = Array.from({ length: 20 }, (_, turn) =>
+      carrierSourcePort(walk, flow(), turn * 30 + 29.9),
+    );
+    expect(ports).toEqual(ports.map((_, turn) => 540 + ((begun - 540 + turn) % 10)));
+    expect(new Set(ports).size).toBe(10);
+  });
+
+  it("tells whose flow it is where it moves, in TCP alone", () => {
+    const sport = { kind: "range", first: 540, last: 549, every: 30 } as const;
+    const action = { kind: "funnel", mode: "encap", over: "tcp", dport: 179, sport } as const;
+    const idOf = (of: Flow, time = 0) => carrierOf(action, of, time).flowId;
+    expect(idOf(flow())).toBeGreaterThan(0);
+    expect(idOf(flow(), 1000)).toBe(idOf(flow()));
+    expect(idOf(flow({ saddr: addressBytes("192.0.2.2") }))).not.toBe(idOf(flow()));
+    expect(carrierOf({ ...action, over: "udp" }, flow(), 0).flowId).toBeUndefined();
+    const still = { kind: "range", first: 540, last: 549 } as const;
+    expect(carrierOf({ ...action, sport: still }, flow(), 0).flowId).toBeUndefined();
   });
 });

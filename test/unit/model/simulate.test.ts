@@ -263,19 +263,4 @@ describe("simulate", () => {
       expect.objectContaining({ code }),
     );
   });
-
-  it.each([["every", "udp actions funnel tcp dport 80 sport 540-549 every 30s"]])(
-    "refuses a ruleset with %s whole, in either direction",
-    (_, text) => {
-      const rules = parseRules(`udp actions accept; ${text}`);
-      for (const ruleset of [{ egress: rules }, { ingress: rules }]) {
-        expect(() => simulate(ruleset, frame, EGRESS)).toThrow(
-          expect.objectContaining({
-            code: "SFUNNEL_NOT_SUPPORTED",
-            message: expect.stringContaining("rule 1"),
-          }),
-        );
-      }
-    },
-  );
 });

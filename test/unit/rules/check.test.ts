@@ -65,6 +65,7 @@ describe("checkRules on text", () => {
     ["tcp port != 443 actions drop", ["port-matches-either at 1:5"]],
     ["tcp dport 179 actions unfunnel udp", ["unfunnel-without-allow at 1:23"]],
     ["tcp dport 179 sport 540 actions unfunnel udp allow 53", ["unfunnel-matches-sport at 1:15"]],
+    ["udp actions funnel udp dport 9 sport 1-9 every 30s", ["every-over-udp at 1:13"]],
     ["tcp sport 9 actions unfunnel translate tcp allow 53", ["unfunnel-matches-sport at 1:5"]],
     ["udp dport 179 sport 540 actions unfunnel udp allow 53", []],
     ["tcp sport 8080 actions funnel tcp dport 80 sport 540", ["reply-rule at 1:5"]],
