@@ -11,6 +11,7 @@
         "native/clsact_qdisc.cc",
         "native/detach_at_exit.cc",
         "native/device.cc",
+        "native/inner_array.cc",
         "native/kernel_objects.cc",
         "native/libbpf_log.cc",
         "native/link_watch.cc",

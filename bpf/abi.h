@@ -14,9 +14,17 @@
 
 enum sfunnel_limit {
     /* Rules of one direction in one ruleset. */
-    SFUNNEL_MAX_RULES = 256,
-    /* Counters: old and new rules of both directions exist side by side during a replace. */
+    SFUNNEL_MAX_RULES = 1 << 17,
+    /* Counters: old and new rules of both directions exist side by side during a replace. They lie
+       in pages, which are made as they are needed. */
     SFUNNEL_MAX_COUNTERS = 4 * SFUNNEL_MAX_RULES,
+    SFUNNEL_COUNTER_PAGE = 1024,
+    /* Steps that a search for a rule may take (see struct sfunnel_search_table), and those on
+       kernels without bpf_loop. */
+    SFUNNEL_MAX_STEPS = 1 << 20,
+    SFUNNEL_MAX_STEPS_WITHOUT_LOOP = 256,
+    /* Rules in one bucket of a search; more take another step. */
+    SFUNNEL_BUCKET_RULES = 7,
     /* Prefixes of all address and port sets together. */
     SFUNNEL_MAX_SET_PREFIXES = 1 << 20,
     /* Interfaces and directions that one loaded program is attached to. */
@@ -132,9 +140,9 @@ enum sfunnel_port_bits {
     SFUNNEL_PORT_WORD_BITS = 64,
 };
 
-/* Kinds of rules. The first entry of kind SFUNNEL_END ends the list. */
+/* Kinds of rules. */
 enum sfunnel_rule_kind {
-    SFUNNEL_END = 0,
+    SFUNNEL_NO_KIND = 0,
     SFUNNEL_FUNNEL_ENCAP,
     SFUNNEL_UNFUNNEL_DECAP,
     SFUNNEL_ACCEPT,
@@ -228,6 +236,50 @@ struct sfunnel_rule {
     __u8 passes_over; /* enum sfunnel_form: packets of this one it does not match; 0: none */
     __u8 zero;
     __u32 carrier_every; /* seconds on one port of the range; 0: for good */
+};
+
+/*
+ * Rules are found by way of hash tables, each of which looks at some bits of a flow alone. A rule
+ * lies in one that asks for no more than the rule does, so a flow that the rule matches is led to
+ * it. What lies in a bucket may match; of those that do, the first one in the list counts.
+ *
+ * An index is an array of cells, tables and buckets. Where many rules lie in one bucket, tables
+ * that look at more bits follow it, for its flows alone: so each cell knows which one comes next,
+ * and which rule is the first that may still be found from there on.
+ */
+enum sfunnel_search {
+    /* Cell of the first table for flows of a kind: bits, of IPv6 (else of IPv4) and of UDP (else of
+       TCP). */
+    SFUNNEL_SEARCH_IPV6 = 1,
+    SFUNNEL_SEARCH_UDP = 2,
+    SFUNNEL_SEARCH_GROUPS = 4,
+    /* Bit of `next`: the cell is a table, else a bucket that belongs to the same one. */
+    SFUNNEL_SEARCH_TABLE = 1 << 30,
+    /* No rule has this number, nor a larger one. */
+    SFUNNEL_NO_RULE = 1 << 30,
+};
+
+struct sfunnel_search_table {
+    __u32 saddr_mask[4]; /* network order, as in sfunnel_flow */
+    __u32 daddr_mask[4];
+    __u32 ports_mask;       /* source port in the upper half, host order */
+    __u32 buckets;          /* cell of the first one */
+    __u32 bucket_mask;      /* their number, a power of 2, less 1 */
+    __u32 first_rule;       /* in it, and in the tables behind its buckets */
+    __u32 next;             /* behind all of these */
+    __u32 later_first_rule; /* from there on; SFUNNEL_NO_RULE: the search ends */
+    __u32 zero[2];
+};
+
+struct sfunnel_search_entry {
+    __u32 hash;
+    __u32 rule; /* SFUNNEL_NO_RULE: nothing, nor behind it */
+};
+
+struct sfunnel_search_bucket {
+    __u32 next;
+    __u32 later_first_rule;                                    /* from there on */
+    struct sfunnel_search_entry entries[SFUNNEL_BUCKET_RULES]; /* by rule */
 };
 
 struct sfunnel_counter {

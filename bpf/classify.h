@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Which rule is this packet about? The first one whose match holds. The list that is in force when
- * a packet comes is never changed while the packet is here.
+ * a packet comes, and the index by which it is searched, are never changed while the packet is
+ * here.
  */
 #ifndef SFUNNEL_CLASSIFY_H
 #define SFUNNEL_CLASSIFY_H
@@ -12,6 +13,7 @@
 #include "abi.h"
 #include "loop.h"
 #include "maps.h"
+#include "packet.h"
 
 #define SET_NUMBER_BITS 32
 #define ADDRESS_BITS 128
@@ -85,79 +87,155 @@ static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
            address_matches(&rule->saddr, flow->saddr);
 }
 
-#define NO_RULE SFUNNEL_MAX_RULES
+static __always_inline __u64 masked(__u32 word, __u32 mask, __u32 multiplier) {
+    return (__u64)(word & mask) * multiplier;
+}
+
+/*
+ * Of the bits that a table looks at; lib/compile computes the same. The sum depends on all bits of
+ * each word, and what follows brings that to all bits of the hash.
+ */
+static __always_inline __u32 search_hash(const struct sfunnel_flow *flow,
+                                         const struct sfunnel_search_table *table) {
+    __u64 sum = masked((__u32)flow->sport << 16 | flow->dport, table->ports_mask, 0x27d4eb2fU);
+    __u32 hash;
+
+    sum += masked(flow->saddr[0], table->saddr_mask[0], 0x9e3779b1U);
+    sum += masked(flow->saddr[1], table->saddr_mask[1], 0x85ebca77U);
+    sum += masked(flow->saddr[2], table->saddr_mask[2], 0xc2b2ae3dU);
+    sum += masked(flow->saddr[3], table->saddr_mask[3], 0x165667b1U);
+    sum += masked(flow->daddr[0], table->daddr_mask[0], 0xd3a2646dU);
+    sum += masked(flow->daddr[1], table->daddr_mask[1], 0xfd7046c5U);
+    sum += masked(flow->daddr[2], table->daddr_mask[2], 0xb55a4f09U);
+    sum += masked(flow->daddr[3], table->daddr_mask[3], 0x5851f42dU);
+    hash = sum;
+    hash ^= hash >> 15;
+    hash *= 0x2c1b3c6dU;
+    return hash ^ hash >> 12;
+}
+
+/* Whether a rule of a list matches the packet under way. */
+VERIFIED_ONCE int holds(__u32 list, __u32 number) {
+    const struct packet *packet = packet_under_way();
+    void *rules = look_up(&rulesets, list);
+    const struct sfunnel_rule *rule;
+
+    if (!packet || !rules)
+        return 0;
+    rule = look_up(rules, number);
+    return rule && rule_matches(rule, &packet->flow);
+}
+
+/* A search under way. Whole slots of the stack: see struct packet. */
+struct search {
+    __u64 list;
+    __u64 next;  /* cell, and whether it is a table */
+    __u64 hash;  /* of the table that was met last */
+    __u64 found; /* the first rule so far that matches */
+};
+
+/* Looks into one bucket, or past one table; 1: the search is over. */
+static __always_inline int search_step(struct search *search, void *index,
+                                       const struct sfunnel_flow *flow) {
+    const struct sfunnel_search_bucket *bucket;
+    __u32 cell = search->next, rule;
+
+    if (cell & SFUNNEL_SEARCH_TABLE) {
+        const struct sfunnel_search_table *table = look_up(index, cell & ~SFUNNEL_SEARCH_TABLE);
+
+        if (!table)
+            return 1;
+        if (table->first_rule >= search->found) {
+            search->next = table->next;
+            return table->later_first_rule >= search->found;
+        }
+        search->hash = search_hash(flow, table);
+        cell = table->buckets + (search->hash & table->bucket_mask);
+    }
+    bucket = look_up(index, cell);
+    if (!bucket)
+        return 1;
+    search->next = bucket->next;
+#pragma unroll
+    for (int entry = 0; entry < SFUNNEL_BUCKET_RULES; entry++) {
+        rule = bucket->entries[entry].rule;
+        if (rule >= search->found)
+            break;
+        if (bucket->entries[entry].hash == search->hash && holds(search->list, rule)) {
+            search->found = rule;
+            break;
+        }
+    }
+    return bucket->later_first_rule >= search->found;
+}
+
+static __always_inline __u32 first_table(const struct sfunnel_flow *flow) {
+    return SFUNNEL_SEARCH_TABLE | (flow->family == SFUNNEL_IPV6 ? SFUNNEL_SEARCH_IPV6 : 0) |
+           (flow->transport == IPPROTO_UDP ? SFUNNEL_SEARCH_UDP : 0);
+}
 
 #if HAS_LOOP_HELPER
 
-struct search {
+struct looped_search {
+    struct search search;
+    void *index;
     const struct sfunnel_flow *flow;
-    void *rules;
-    __u64 index; /* of the first rule that matched */
 };
 
-/* One step of the search; 1 ends it. */
-static long try_rule(__u32 index, struct search *search) {
-    struct sfunnel_rule *rule = look_up(search->rules, index);
-
-    if (!rule || rule->kind == SFUNNEL_END)
-        return 1;
-    if (!rule_matches(rule, search->flow))
-        return 0;
-    search->index = index;
-    return 1;
+static long next_step(__u32 number, struct looped_search *looped) {
+    (void)number;
+    return search_step(&looped->search, looped->index, looped->flow);
 }
 
-static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 list, void *rules) {
-    struct search search = {.flow = flow, .rules = rules, .index = NO_RULE};
+/* The first rule of a list that matches the packet; SFUNNEL_NO_RULE: none does. */
+static __always_inline __u32 find_rule(const struct packet *packet, __u32 list) {
+    struct looped_search looped = {
+        .search = {.list = list, .next = first_table(&packet->flow), .found = SFUNNEL_NO_RULE},
+        .index = look_up(&indexes, list),
+        .flow = &packet->flow,
+    };
 
-    (void)list;
-    bpf_loop(SFUNNEL_MAX_RULES, try_rule, &search, 0);
-    return search.index;
+    if (looped.index)
+        bpf_loop(SFUNNEL_MAX_STEPS, next_step, &looped, 0);
+    return looped.search.found;
 }
 
 #else
 
-/* The flow that is looked at: before 5.12 a global function takes numbers alone. */
+/* The search under way: before 5.12 a global function takes numbers alone. */
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, 1);
     __type(key, __u32);
-    __type(value, struct sfunnel_flow);
-} searched_flow SEC(".maps");
+    __type(value, struct search);
+} searches SEC(".maps");
 
-/*
- * 1: the rule matches, 0: it does not, -1: there are no more. Global, so that the verifier looks
- * at it once and not once a round.
- */
-__noinline int try_rule(__u32 list, __u32 index) {
-    struct sfunnel_flow *flow = look_up(&searched_flow, 0);
-    void *rules = look_up(&rulesets, list);
-    struct sfunnel_rule *rule;
+/* Global, so that the verifier looks at it once and not once a step. */
+__noinline int next_step(__u32 list) {
+    const struct packet *packet = packet_under_way();
+    struct search *search = look_up(&searches, 0);
+    void *index = look_up(&indexes, list);
 
-    if (!flow || !rules)
-        return -1;
-    rule = look_up(rules, index);
-    if (!rule || rule->kind == SFUNNEL_END)
-        return -1;
-    return rule_matches(rule, flow);
+    if (!packet || !search || !index)
+        return 1;
+    return search_step(search, index, &packet->flow);
 }
 
-static __always_inline __u32 find_rule(const struct sfunnel_flow *flow, __u32 list, void *rules) {
-    __u64 zero = 0;
+static __always_inline __u32 find_rule(const struct packet *packet, __u32 list) {
+    struct search *search = look_up(&searches, 0);
 
-    (void)rules;
-    if (bpf_map_update_elem(&searched_flow, &zero, flow, BPF_ANY))
-        return NO_RULE;
-        /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate.
-         */
+    if (!search)
+        return SFUNNEL_NO_RULE;
+    search->list = list;
+    search->next = first_table(&packet->flow);
+    search->found = SFUNNEL_NO_RULE;
+    /* Without CAP_PERFMON the verifier follows a loop beyond its end, as a CPU may speculate. */
 #pragma unroll
-    for (__u32 index = 0; index < SFUNNEL_MAX_RULES; index++) {
-        int answer = try_rule(list, index);
-
-        if (answer)
-            return answer == 1 ? index : NO_RULE;
+    for (int step = 0; step < SFUNNEL_MAX_STEPS_WITHOUT_LOOP; step++) {
+        if (next_step(list))
+            break;
     }
-    return NO_RULE;
+    return search->found;
 }
 
 #endif

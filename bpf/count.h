@@ -23,7 +23,10 @@ static __always_inline void add_to(struct sfunnel_counter *counter, __u32 bytes)
 }
 
 static __always_inline void count_rule(__u32 index, __u32 bytes) {
-    add_to(look_up(&rule_counters, index), bytes);
+    void *page = look_up(&rule_counters, index / SFUNNEL_COUNTER_PAGE);
+
+    if (page)
+        add_to(look_up(page, index % SFUNNEL_COUNTER_PAGE), bytes);
 }
 
 static __always_inline void count_outcome(__u32 index, __u32 bytes) {

@@ -21,6 +21,9 @@ struct {
  */
 struct abi_types {
     struct sfunnel_rule rule;
+    struct sfunnel_search_table search_table;
+    struct sfunnel_search_bucket search_bucket;
+    enum sfunnel_search search;
     struct sfunnel_flow flow;
     struct sfunnel_text_chunk text_chunk;
     enum sfunnel_limit limit;
@@ -70,6 +73,22 @@ struct {
     __array(values, struct rule_list);
 } rulesets SEC(".maps");
 
+struct search_index {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(max_entries, 1);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct sfunnel_search_table));
+};
+
+/* Where the rules of a list are found; in the same places as those. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, SFUNNEL_GRACE_PLACE);
+    __type(key, __u32);
+    __array(values, struct search_index);
+} indexes SEC(".maps");
+
 /* Sets are never changed: new rules bring sets of new numbers, the old ones are removed later. */
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -79,11 +98,19 @@ struct {
     __type(value, __u32);
 } sets SEC(".maps");
 
-struct {
+/* All of one size, which is what the kernel wants of the array that it was told of. */
+struct counter_page {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, SFUNNEL_MAX_COUNTERS);
+    __uint(max_entries, SFUNNEL_COUNTER_PAGE);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(struct sfunnel_counter));
+};
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, SFUNNEL_MAX_COUNTERS / SFUNNEL_COUNTER_PAGE);
     __type(key, __u32);
-    __type(value, struct sfunnel_counter);
+    __array(values, struct counter_page);
 } rule_counters SEC(".maps");
 
 /* Index: direction * SFUNNEL_OUTCOMES + outcome. */

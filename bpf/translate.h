@@ -321,7 +321,7 @@ static __noinline int begin_direct(struct __sk_buff *skb, struct packet *packet,
 /* One of a connection that is not known. */
 static __noinline int continue_unknown(struct __sk_buff *skb, struct packet *packet,
                                        struct cached_flow *cached, __u32 shared_ports) {
-    __u32 kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    __u32 kind = cached->rule_index ? cached->kind : SFUNNEL_NO_KIND;
     __u32 end = packet->l4_offset + packet->l4_length;
 
     if (kind == SFUNNEL_FUNNEL_TRANSLATE) {
@@ -417,7 +417,7 @@ PASSED_ONCE int ask_connections(struct __sk_buff *skb, __u32 shared_ports) {
     find_connection(packet);
     if (!offers_connection(packet->tcp_flags))
         return continue_connection(skb, packet, cached, shared_ports);
-    kind = cached->rule_index ? cached->kind : SFUNNEL_END;
+    kind = cached->rule_index ? cached->kind : SFUNNEL_NO_KIND;
     if (kind == SFUNNEL_FUNNEL_TRANSLATE)
         return begin_funneled(skb, cached->carrier_dport);
     if (kind == SFUNNEL_UNFUNNEL_TRANSLATE && packet->flow.form == SFUNNEL_MARKED)

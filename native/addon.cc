@@ -8,6 +8,7 @@
 #include "attach_clsact.h"
 #include "attachment.h"
 #include "device.h"
+#include "inner_array.h"
 #include "instance.h"
 #include "kernel_objects.h"
 #include "libbpf_log.h"
@@ -241,6 +242,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     installLibbpfLog();
     auto made = std::make_unique<Instance>();
     made->object = Napi::Persistent(defineObject(env));
+    made->array = Napi::Persistent(defineArray(env));
     made->attachment = Napi::Persistent(defineAttachment(env));
     made->lock = Napi::Persistent(defineNetnsLock(env));
     made->watch = Napi::Persistent(defineLinkWatch(env));

@@ -10,6 +10,7 @@ namespace sfunnel {
 
 struct Instance {
     Napi::FunctionReference object;
+    Napi::FunctionReference array;
     Napi::FunctionReference attachment;
     Napi::FunctionReference lock;
     Napi::FunctionReference watch;

@@ -20,6 +20,20 @@ Result<Done> updateEach(int fd, const uint8_t *keys, size_t keySize, const uint8
     return Done{};
 }
 
+/* False where the kernel knows no batches of this type of map. */
+bool readBatch(const Map &map, uint32_t first, uint32_t count, Bytes &values) {
+    if (count < worthABatch) {
+        return false;
+    }
+    Bytes keys(size_t{map.keySize} * count);
+    /* The position of an array is the last index that was read. */
+    uint32_t position = first - 1, next = 0, got = count;
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    int error = bpf_map_lookup_batch(map.fd.get(), first == 0 ? nullptr : &position, &next,
+                                     keys.data(), values.data(), &got, &options);
+    return (error == 0 || errno == ENOENT) && got == count;
+}
+
 } // namespace
 
 Result<Done> updateMap(const Map &map, const Bytes &keys, const Bytes &values, uint32_t count) {
@@ -50,6 +64,9 @@ Result<Done> removeFromMap(const Map &map, const Bytes &keys, uint32_t count) {
 
 Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count) {
     Bytes values(map.valueSize * count);
+    if (readBatch(map, first, count, values)) {
+        return values;
+    }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t key = first + i;
         if (bpf_map_lookup_elem(map.fd.get(), &key, values.data() + i * map.valueSize) != 0) {
@@ -106,6 +123,30 @@ Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, 
     int fd = inner.fd.get();
     if (bpf_map_update_elem(outer.fd.get(), &slot, &fd, BPF_ANY) != 0) {
         return lastError("publish inner map");
+    }
+    return Done{};
+}
+
+Result<Done> placeArrays(const Map &outer, uint32_t slot,
+                         const std::vector<std::shared_ptr<const Map>> &arrays) {
+    std::vector<uint32_t> slots;
+    std::vector<int> fds;
+    for (const auto &array : arrays) {
+        slots.push_back(slot + static_cast<uint32_t>(slots.size()));
+        fds.push_back(array->fd.get());
+    }
+    /* The kernel waits for running programs after each update, but once for all of a batch. */
+    uint32_t count = static_cast<uint32_t>(slots.size());
+    LIBBPF_OPTS(bpf_map_batch_opts, options);
+    if (count > 1 &&
+        bpf_map_update_batch(outer.fd.get(), slots.data(), fds.data(), &count, &options) == 0) {
+        return Done{};
+    }
+    /* A kernel that knows no batch of these, or a failure that comes up again. */
+    for (size_t i = 0; i < slots.size(); i++) {
+        if (bpf_map_update_elem(outer.fd.get(), &slots[i], &fds[i], BPF_ANY) != 0) {
+            return lastError("publish inner map");
+        }
     }
     return Done{};
 }

@@ -4,6 +4,7 @@
 
 #include "attach_clsact.h"
 #include "attach_tcx.h"
+#include "inner_array.h"
 #include "instance.h"
 #include "maps.h"
 #include "netns.h"
@@ -38,6 +39,8 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
                 InstanceMethod<&LoadedObject::remove>("remove", napi_default_method),
                 InstanceMethod<&LoadedObject::read>("read", napi_default_method),
                 InstanceMethod<&LoadedObject::publish>("publish", napi_default_method),
+                InstanceMethod<&LoadedObject::makeArray>("makeArray", napi_default_method),
+                InstanceMethod<&LoadedObject::place>("place", napi_default_method),
                 InstanceMethod<&LoadedObject::entries>("entries", napi_default_method),
                 InstanceMethod<&LoadedObject::testRun>("testRun", napi_default_method),
                 InstanceMethod<&LoadedObject::attachTcx>("attachTcx", napi_default_method),
@@ -144,15 +147,55 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
         if (outer == nullptr) {
             return withoutMap(info, name);
         }
-        if (outer->type != BPF_MAP_TYPE_ARRAY_OF_MAPS) {
-            args.badRange(name + " is not an array of maps");
-        }
-        if (slot >= outer->maxEntries) {
-            args.badRange(name + " has " + std::to_string(outer->maxEntries) + " slots");
-        }
+        checkOuter(args, name, *outer, slot);
         return onMap<Done>(info, outer, [slot, values = std::move(values), count](const Map &map) {
             return publishArray(map, slot, values, count);
         });
+    }
+
+    Napi::Value makeArray(Info info) {
+        Args args(info);
+        bool perCpu = args.boolean(0, "perCpu");
+        uint32_t valueSize = args.uint32(1, "valueSize", 1);
+        uint32_t count = args.uint32(2, "count", 1);
+        return onLoaded<InnerArray>(info, "create inner map",
+                                    [perCpu, valueSize, count](const Loaded &) {
+                                        return sfunnel::makeArray(perCpu, valueSize, count);
+                                    });
+    }
+
+    Napi::Value place(Info info) {
+        Args args(info);
+        std::string name = args.string(0, "outer");
+        uint32_t slot = args.uint32(1, "slot");
+        if (!info[2].IsArray()) {
+            args.badType("arrays", "an array");
+        }
+        Napi::Array given = info[2].As<Napi::Array>();
+        std::vector<InnerArray> arrays;
+        for (uint32_t i = 0; i < given.Length(); i++) {
+            arrays.push_back(checkedArray(given.Get(i), "arrays"));
+        }
+        const Map *outer = find(name);
+        if (outer == nullptr) {
+            return withoutMap(info, name);
+        }
+        for (uint32_t i = 0; i < arrays.size(); i++) {
+            checkOuter(args, name, *outer, slot + i);
+        }
+        return onMap<Done>(info, outer, [slot, arrays = std::move(arrays)](const Map &map) {
+            return placeArrays(map, slot, arrays);
+        });
+    }
+
+    static void checkOuter(const Args &args, const std::string &name, const Map &outer,
+                           uint32_t slot) {
+        if (outer.type != BPF_MAP_TYPE_ARRAY_OF_MAPS) {
+            args.badRange(name + " is not an array of maps");
+        }
+        if (slot >= outer.maxEntries) {
+            args.badRange(name + " has " + std::to_string(outer.maxEntries) + " slots");
+        }
     }
 
     Napi::Value testRun(Info info) {

@@ -1,10 +1,12 @@
 /** All that keeps a text of rules from being loaded, and all that is probably not meant. */
 import { encodeRules } from "../compile/encode.ts";
 import { assertWithin, LimitError, limits } from "../compile/limits.ts";
+import { buildIndex } from "../compile/search/index.ts";
 import { SetWriter } from "../compile/sets.ts";
 import { SfunnelError } from "../errors.ts";
 import { checkRules, type RuleDiagnostic } from "../rules/check.ts";
 import { type LocatedRule, readRules } from "../rules/parse.ts";
+import { atOnce } from "../rules/sliced.ts";
 import { Source } from "../rules/source.ts";
 import type { RulesetText } from "./env.ts";
 
@@ -62,8 +64,10 @@ function tooMany(rules: readonly LocatedRule[]): Diagnostic[] {
     assertWithin("rules in one direction", limits.rules, rules.length);
     const sets = new SetWriter(1);
     const list = rules.map(({ rule }) => rule);
-    encodeRules(list, new Array(list.length).fill(0), sets);
+    atOnce(encodeRules(list, [], sets));
     assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
+    const { steps } = atOnce(buildIndex(list));
+    assertWithin("steps in the search for a rule", limits.searchSteps, steps);
     return [];
   } catch (error) {
     if (!(error instanceof LimitError)) throw error;

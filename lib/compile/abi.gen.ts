@@ -51,8 +51,12 @@ export const HookTrait = {
 } as const;
 
 export const Limit = {
-  MAX_RULES: 256,
-  MAX_COUNTERS: 1024,
+  MAX_RULES: 131072,
+  MAX_COUNTERS: 524288,
+  COUNTER_PAGE: 1024,
+  MAX_STEPS: 1048576,
+  MAX_STEPS_WITHOUT_LOOP: 256,
+  BUCKET_RULES: 7,
   MAX_SET_PREFIXES: 1048576,
   MAX_ATTACHMENTS: 1024,
   NAME_LENGTH: 64,
@@ -114,13 +118,21 @@ export const ReplyKind = {
 } as const;
 
 export const RuleKind = {
-  END: 0,
+  NO_KIND: 0,
   FUNNEL_ENCAP: 1,
   UNFUNNEL_DECAP: 2,
   ACCEPT: 3,
   DROP: 4,
   FUNNEL_TRANSLATE: 5,
   UNFUNNEL_TRANSLATE: 6,
+} as const;
+
+export const Search = {
+  SEARCH_IPV6: 1,
+  SEARCH_UDP: 2,
+  SEARCH_GROUPS: 4,
+  SEARCH_TABLE: 1073741824,
+  NO_RULE: 1073741824,
 } as const;
 
 export const Segmenter = {
@@ -296,6 +308,35 @@ export const layout = {
       passesOver: { offset: 146, size: 1 },
       zero: { offset: 147, size: 1 },
       carrierEvery: { offset: 148, size: 4 },
+    },
+  },
+  searchBucket: {
+    size: 64,
+    fields: {
+      next: { offset: 0, size: 4 },
+      laterFirstRule: { offset: 4, size: 4 },
+      entries: { offset: 8, size: 56 },
+    },
+  },
+  searchEntry: {
+    size: 8,
+    fields: {
+      hash: { offset: 0, size: 4 },
+      rule: { offset: 4, size: 4 },
+    },
+  },
+  searchTable: {
+    size: 64,
+    fields: {
+      saddrMask: { offset: 0, size: 16 },
+      daddrMask: { offset: 16, size: 16 },
+      portsMask: { offset: 32, size: 4 },
+      buckets: { offset: 36, size: 4 },
+      bucketMask: { offset: 40, size: 4 },
+      firstRule: { offset: 44, size: 4 },
+      next: { offset: 48, size: 4 },
+      laterFirstRule: { offset: 52, size: 4 },
+      zero: { offset: 56, size: 8 },
     },
   },
   setKey: {

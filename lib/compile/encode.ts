@@ -1,5 +1,6 @@
 /** Rules to the bytes of `struct sfunnel_rule`. Pure: no kernel, no addon. */
-import { prefixBytes } from "../rules/address.ts";
+import { formatPrefix, prefixBytes } from "../rules/address.ts";
+import type { Sliced } from "../rules/sliced.ts";
 import type {
   Action,
   AddressMatch,
@@ -10,17 +11,18 @@ import type {
   Rule,
   Transport,
 } from "../rules/types.ts";
-import { Family, Form, layout, ReplyKind, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Family, Form, layout, RuleKind, SourcePort } from "./abi.gen.ts";
 import { Record } from "./record.ts";
-import { portPrefixes, type SetWriter } from "./sets.ts";
+import { addressPrefix } from "./search/addresses.ts";
+import { addressMask } from "./search/mask.ts";
+import { portPrefixes, portSetName, type SetWriter } from "./sets.ts";
 
 const IP_PROTOCOL: { readonly [name in Transport]: number } = { tcp: 6, udp: 17 };
-const ADDRESS_BYTES = 16;
 const ANY_PORT: PortMatch = { negate: false, ranges: [{ first: 0, last: 65535 }] };
 
-/** Rules of one direction, ready to be published. */
+/** Rules of one direction as the program reads them. */
 export interface RuleList {
-  /** Number of `struct sfunnel_rule` in `bytes`, at least 1: an empty list is its end mark. */
+  /** Number of `struct sfunnel_rule` in `bytes`, at least 1, because no array is empty. */
   readonly count: number;
   readonly bytes: Uint8Array;
 }
@@ -31,41 +33,39 @@ function families(family: FamilyName | undefined): number {
   return Family.IPV4 | Family.IPV6;
 }
 
-/** The first `length` bits set. */
-function maskBytes(length: number): Uint8Array {
-  const mask = new Uint8Array(ADDRESS_BYTES);
-  for (let bit = 0; bit < length; bit++) {
-    mask[bit >> 3] = (mask[bit >> 3] ?? 0) | (0x80 >> (bit & 7));
-  }
-  return mask;
-}
-
 function encodeAddress(record: Record, match: AddressMatch, family: FamilyName, sets: SetWriter) {
   const { fields } = layout.addressMatch;
-  const prefixes = match.prefixes.map((prefix) => prefixBytes(prefix, family));
+  const { negate, prefixes } = match;
   const [only] = prefixes;
   if (prefixes.length === 1 && only) {
-    record.setBytes(fields.value, only.address);
-    record.setBytes(fields.mask, maskBytes(only.length));
+    const { words, length } = addressPrefix(only, family);
+    record.setWords(fields.value, words);
+    record.setWords(fields.mask, addressMask(length));
   } else {
-    record.set(
-      fields.set,
-      sets.add(prefixes.map(({ address, length }) => ({ bytes: address, length }))),
-    );
+    const members = () =>
+      prefixes.map((prefix) => {
+        const { address, length } = prefixBytes(prefix, family);
+        return { bytes: address, length };
+      });
+    record.set(fields.set, sets.add(prefixes.map(formatPrefix).join(), members));
   }
-  record.set(fields.negate, Number(match.negate));
+  if (negate) record.set(fields.negate, 1);
 }
 
 function encodePorts(record: Record, match: PortMatch, sets: SetWriter) {
   const { fields } = layout.portMatch;
-  const [only] = match.ranges;
-  if (match.ranges.length === 1 && only) {
+  const { negate, ranges } = match;
+  const [only] = ranges;
+  if (ranges.length === 1 && only) {
     record.set(fields.first, only.first);
     record.set(fields.last, only.last);
   } else {
-    record.set(fields.set, sets.add(match.ranges.flatMap(portPrefixes)));
+    record.set(
+      fields.set,
+      sets.add(portSetName(ranges), () => ranges.flatMap(portPrefixes)),
+    );
   }
-  record.set(fields.negate, Number(match.negate));
+  if (negate) record.set(fields.negate, 1);
 }
 
 function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
@@ -140,63 +140,22 @@ function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter
   encodeAction(record, rule.action, sets);
 }
 
-/** Which kinds of replies rules call for at the opposite hook: bits of ReplyKind. */
-export function replyKinds(rules: readonly Rule[]): number {
-  let kinds = 0;
-  for (const { action } of rules) {
-    if ("mode" in action && action.mode === "translate") continue;
-    if (action.kind === "unfunnel") kinds |= ReplyKind.REPLY_TO_FUNNEL;
-    else if (action.kind === "funnel") {
-      kinds |= action.over === "tcp" ? ReplyKind.REPLY_IN_TCP : ReplyKind.REPLY_IN_UDP;
-    }
-  }
-  return kinds;
-}
-
-/** Whether a rule translates ports: then either hook looks connections up. */
-export function translates(rules: readonly Rule[]): boolean {
-  return rules.some(({ action }) => "mode" in action && action.mode === "translate");
-}
-
-/**
- * The ports to which real connections could collide with translated ones: service ports of what is
- * funneled, and ports that are put back.
- */
-export function sharedPorts(rules: readonly Rule[]): PortRange[] {
-  return rules.flatMap(({ action }) => {
-    if (!("mode" in action) || action.mode !== "translate") return [];
-    if (action.kind === "unfunnel") return action.allow;
-    return [{ first: action.dport, last: action.dport }];
-  });
-}
-
-/** Ports that a match can hold for; all of them where it does not say which. */
-function portsOf(match: PortMatch | undefined): readonly PortRange[] {
-  return match === undefined || match.negate ? ANY_PORT.ranges : match.ranges;
-}
-
-/**
- * The ports that rules translate from or to. Connections that are translated, and real ones that
- * could collide with them, are between such a port and another one.
- */
-export function translatedPorts(rules: readonly Rule[]): PortRange[] {
-  return rules.flatMap(({ match, action }) => {
-    if (!("mode" in action) || action.mode !== "translate") return [];
-    return [...portsOf(match.dport), ...sharedPorts([{ match, action }])];
-  });
-}
+/** Rules between two chances to leave. */
+const PART = 128;
 
 /** `counters[i]` is the counter of rule `i`; new sets go to `sets`. */
-export function encodeRules(
+export function* encodeRules(
   rules: readonly Rule[],
-  counters: readonly number[],
+  counters: ArrayLike<number>,
   sets: SetWriter,
-): RuleList {
+): Sliced<RuleList> {
   const { size } = layout.rule;
   const count = Math.max(1, rules.length);
   const bytes = new Uint8Array(count * size);
+  const view = new DataView(bytes.buffer);
   for (const [index, rule] of rules.entries()) {
-    encodeRule(new Record(bytes, index * size), rule, counters[index] ?? 0, sets);
+    if (index % PART === PART - 1) yield;
+    encodeRule(new Record(view, index * size), rule, counters[index] ?? 0, sets);
   }
   return { count, bytes };
 }

@@ -13,8 +13,11 @@ export class Record {
   readonly #view: DataView;
   readonly #start: number;
 
-  constructor(buffer: Uint8Array, start: number) {
-    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  constructor(buffer: Uint8Array | DataView, start: number) {
+    this.#view =
+      buffer instanceof DataView
+        ? buffer
+        : new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
     this.#start = start;
   }
 
@@ -31,8 +34,9 @@ export class Record {
 
   /** An array of 32-bit words. */
   setWords(field: Field, words: readonly number[]): void {
-    for (const [index, word] of words.entries()) {
-      this.set({ offset: field.offset + index * 4, size: 4 }, word);
+    for (let index = 0; index < words.length; index++) {
+      const at = this.#start + field.offset + index * 4;
+      this.#view.setUint32(at, words[index] as number, LITTLE_ENDIAN);
     }
   }
 
@@ -44,7 +48,6 @@ export class Record {
 
   /** The struct that lies inside this one at `field`. */
   inner(field: Field): Record {
-    const buffer = new Uint8Array(this.#view.buffer, this.#view.byteOffset, this.#view.byteLength);
-    return new Record(buffer, this.#start + field.offset);
+    return new Record(this.#view, this.#start + field.offset);
   }
 }

@@ -32,37 +32,95 @@ export function portPrefixes(range: PortRange): Member[] {
   return members;
 }
 
-/** Hands out set numbers and collects what is to be written under them. */
+/** What says the same is one set. */
+export function portSetName(ranges: readonly PortRange[]): string {
+  let name = "";
+  for (const { first, last } of ranges) name += `${first}-${last},`;
+  return name;
+}
+
+/** A set under its number. */
+export interface NumberedSet {
+  readonly number: number;
+  readonly members: readonly Member[];
+}
+
+/** Sets by what they hold. */
+export type Sets = ReadonlyMap<string, NumberedSet>;
+
+/**
+ * Hands out set numbers. Sets that were there before keep theirs, and the same ones in several rules
+ * are one.
+ */
 export class SetWriter {
   /** Ends at the last number handed out. */
   nextSet: number;
-  readonly #members: { set: number; member: Member }[] = [];
+  /** Prefixes of all sets that are used. */
+  count = 0;
+  readonly #before: Sets;
+  readonly #used = new Map<string, NumberedSet>();
+  readonly #fresh: NumberedSet[] = [];
 
-  constructor(firstSet: number) {
+  constructor(firstSet: number, before: Sets = new Map()) {
     this.nextSet = firstSet;
+    this.#before = before;
   }
 
-  /** The number of a new set with these members. */
-  add(members: readonly Member[]): number {
-    const set = this.nextSet++;
-    for (const member of members) this.#members.push({ set, member });
+  /** The number of the set of this name. Its members are asked for where it is a new one. */
+  add(name: string, members: () => readonly Member[]): number {
+    let set = this.#used.get(name);
+    if (set === undefined) {
+      set = this.#before.get(name) ?? this.#new(members());
+      this.#used.set(name, set);
+      this.count += set.members.length;
+    }
+    return set.number;
+  }
+
+  #new(members: readonly Member[]): NumberedSet {
+    const set = { number: this.nextSet++, members };
+    this.#fresh.push(set);
     return set;
   }
 
-  get count(): number {
-    return this.#members.length;
+  get used(): Sets {
+    return this.#used;
   }
 
-  /** Keys of the map `sets`, one after the other. */
-  keys(): Uint8Array {
-    const { size, fields } = layout.setKey;
-    const keys = new Uint8Array(this.count * size);
-    for (const [index, { set, member }] of this.#members.entries()) {
-      const record = new Record(keys, index * size);
-      record.set(fields.prefixLength, SET_NUMBER_BITS + member.length);
-      record.set(fields.set, set);
-      record.setBytes(fields.member, member.bytes);
-    }
-    return keys;
+  /** Those that were not there before. */
+  get fresh(): readonly NumberedSet[] {
+    return this.#fresh;
   }
+
+  /** Those that were there before, and are used no more. */
+  get unused(): readonly NumberedSet[] {
+    const unused: NumberedSet[] = [];
+    for (const [name, set] of this.#before) {
+      if (!this.#used.has(name)) unused.push(set);
+    }
+    return unused;
+  }
+}
+
+/** Keys of the map `sets`, one after the other, in parts of at most so many. */
+export function* setKeys(
+  sets: readonly NumberedSet[],
+  most: number,
+): Generator<{ readonly keys: Uint8Array; readonly count: number }, void> {
+  const { size, fields } = layout.setKey;
+  let keys = new Uint8Array(most * size);
+  let count = 0;
+  for (const { number, members } of sets) {
+    for (const { bytes, length } of members) {
+      const record = new Record(keys, count * size);
+      record.set(fields.prefixLength, SET_NUMBER_BITS + length);
+      record.set(fields.set, number);
+      record.setBytes(fields.member, bytes);
+      if (++count < most) continue;
+      yield { keys, count };
+      keys = new Uint8Array(most * size);
+      count = 0;
+    }
+  }
+  if (count > 0) yield { keys: keys.subarray(0, count * size), count };
 }

@@ -148,6 +148,24 @@ export interface NativeObject {
     values: Uint8Array,
     count: number,
   ): Promise<NativeFailure | undefined>;
+  /**
+   * An array of `count` entries, all zero, to be placed in an array of maps. One of values per CPU has
+   * to be as long as the outer map says; a plain one may have any length.
+   */
+  makeArray(
+    perCpu: boolean,
+    valueSize: number,
+    count: number,
+  ): Promise<NativeArray | NativeFailure>;
+  /**
+   * Puts arrays at outer[slot] and behind, each in one step for whoever reads it. The kernel keeps them
+   * from then on.
+   */
+  place(
+    outer: string,
+    slot: number,
+    arrays: readonly NativeArray[],
+  ): Promise<NativeFailure | undefined>;
   /** As if on the device `ifindex` of the namespace; the loopback of our own where left out. */
   testRun(
     direction: NativeDirection,
@@ -195,6 +213,16 @@ export interface NativeObject {
     program?: NativeProgram,
   ): Promise<NativeAttachment | NativeFailure>;
   /** Frees all descriptors once pending calls are done. Idempotent. */
+  close(): void;
+}
+
+/** An array for a place in an array of maps; promises and arguments as those of {@link NativeObject}. */
+export interface NativeArray {
+  /** Writes `count` entries from index `first`; per CPU, a value each, padded to 8 bytes. */
+  write(first: number, values: Uint8Array, count: number): Promise<NativeFailure | undefined>;
+  /** Reads `count` entries from index `first`, likewise. */
+  read(first: number, count: number): Promise<Uint8Array | NativeFailure>;
+  /** Frees the descriptor once pending calls are done; what was placed stays. Idempotent. */
   close(): void;
 }
 

@@ -1,8 +1,8 @@
 import { distinctPrefixes, PREFIX_WORDS, parsePrefix } from "./address.ts";
 import { everyProblem, isEvery, LONGEST_EVERY } from "./carrier-source.ts";
 import { commentProblem } from "./comment.ts";
-import { deepFreeze } from "./freeze.ts";
 import { makeMatch } from "./match.ts";
+import { normalRule } from "./normal.ts";
 import { checkOptionNames, optionError } from "./options.ts";
 import { isPort, normalisePorts, PORT_WORDS, parsePort } from "./ports.ts";
 import { quoteValue } from "./quote.ts";
@@ -134,7 +134,7 @@ const SOURCE_WORDS = `${PORT_WORDS}, "keep", a range such as "540-549", or { fir
 function flow(transport: Transport, input: MatchInput): TcpFlow {
   const match = buildMatch(transport, input);
   const rule = (operation: string, options: Options, action: Action): Rule =>
-    deepFreeze({ match, action, ...buildComment(operation, options) });
+    normalRule({ match, action, ...buildComment(operation, options) });
   return Object.freeze({
     funnel(options: FunnelEncapInput | FunnelTranslateInput): Rule {
       const operation = `${transport}().funnel`;

@@ -26,35 +26,34 @@ export function formatRule(rule: Rule): string {
 
 /** The part of a rule before "actions", for data that are known to be valid. */
 export function writeMatch(match: Match): string {
-  const words: string[] = [];
-  if (match.family !== undefined) {
-    words.push(match.family);
-  }
-  words.push(...writeAddresses("saddr", match.saddr), ...writeAddresses("daddr", match.daddr));
-  words.push(match.transport);
-  words.push(...writePorts("sport", match.sport), ...writePorts("dport", match.dport));
-  words.push(...writePorts("port", match.port));
-  return words.join(" ");
+  const { family, saddr, daddr, transport, sport, dport, port } = match;
+  let text = family === undefined ? "" : `${family} `;
+  if (saddr !== undefined) text += `${writeAddresses("saddr", saddr)} `;
+  if (daddr !== undefined) text += `${writeAddresses("daddr", daddr)} `;
+  text += transport;
+  if (sport !== undefined) text += ` ${writePorts("sport", sport)}`;
+  if (dport !== undefined) text += ` ${writePorts("dport", dport)}`;
+  if (port !== undefined) text += ` ${writePorts("port", port)}`;
+  return text;
 }
 
-function writeRule(rule: Rule): string {
+/** One rule as `formatRule` does it, for data that are known to be valid. */
+export function writeRule(rule: Rule): string {
   const text = `${writeMatch(rule.match)} actions ${writeAction(rule.action)}`;
   return rule.comment === undefined ? text : `${text} comment ${formatComment(rule.comment)}`;
 }
 
-function writeAddresses(word: string, match: AddressMatch | undefined): string[] {
-  if (match === undefined) {
-    return [];
-  }
-  const texts = match.prefixes.map(formatPrefix);
-  const value = texts.length === 1 ? texts : [`{ ${texts.join(", ")} }`];
-  return [word, ...(match.negate ? ["!="] : []), ...value];
+function writeAddresses(word: string, { negate, prefixes }: AddressMatch): string {
+  const [only] = prefixes;
+  const value =
+    prefixes.length === 1 && only !== undefined
+      ? formatPrefix(only)
+      : `{ ${prefixes.map(formatPrefix).join(", ")} }`;
+  return negate ? `${word} != ${value}` : `${word} ${value}`;
 }
 
-function writePorts(word: string, match: PortMatch | undefined): string[] {
-  return match === undefined
-    ? []
-    : [word, ...(match.negate ? ["!="] : []), formatPorts(match.ranges)];
+function writePorts(word: string, { negate, ranges }: PortMatch): string {
+  return negate ? `${word} != ${formatPorts(ranges)}` : `${word} ${formatPorts(ranges)}`;
 }
 
 function writeAction(action: Action): string {

@@ -1,11 +1,12 @@
 import { OptionError } from "../errors.ts";
 import { commentProblem, readQuoted } from "./comment.ts";
 import { Cursor } from "./cursor.ts";
-import { deepFreeze } from "./freeze.ts";
+import { normalRule } from "./normal.ts";
 import { quoteValue } from "./quote.ts";
 import { readAction } from "./read-action.ts";
 import { type LocatedMatch, readMatch } from "./read-match.ts";
 import { RuleError } from "./rule-error.ts";
+import { atOnce, type Sliced } from "./sliced.ts";
 import { Source } from "./source.ts";
 import type { Rule } from "./types.ts";
 import { ACTION_WORDS, RULE_START_WORDS } from "./words.ts";
@@ -35,9 +36,20 @@ export function parseRules(text: string): readonly Rule[] {
       operation: "parse",
     });
   }
+  return atOnce(parseRulesInSlices(text));
+}
+
+/** Rules between two chances to leave. */
+const PART = 32;
+
+/** The same in slices. */
+export function* parseRulesInSlices(text: string): Sliced<readonly Rule[]> {
   const cursor = new Cursor(new Source(text));
   const rules: Rule[] = [];
   while (cursor.enterRule()) {
+    if (rules.length % PART === PART - 1) {
+      yield;
+    }
     rules.push(readRule(cursor).rule);
   }
   return Object.freeze(rules);
@@ -74,7 +86,7 @@ function readRule(cursor: Cursor): LocatedRule {
   expectEndOfRule(cursor);
   const rule: Rule = comment === undefined ? { match, action } : { match, action, comment };
   return {
-    rule: deepFreeze(rule),
+    rule: normalRule(rule),
     index: cursor.rule,
     places: { ...places, start, action: actionOffset },
   };

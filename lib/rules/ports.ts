@@ -61,8 +61,9 @@ export function formatPortRange(range: PortRange): string {
 
 /** "80", "80-90" or "{ 80, 90-99 }". */
 export function formatPorts(ranges: readonly PortRange[]): string {
-  const texts = ranges.map(formatPortRange);
-  return texts.length === 1 ? (texts[0] ?? "") : `{ ${texts.join(", ")} }`;
+  const [only] = ranges;
+  if (ranges.length === 1 && only !== undefined) return formatPortRange(only);
+  return `{ ${ranges.map(formatPortRange).join(", ")} }`;
 }
 
 /** Whether one of the normalised ranges holds `port`. */

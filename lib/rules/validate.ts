@@ -8,9 +8,9 @@ import {
 } from "./address.ts";
 import { everyProblem, isEvery, LONGEST_EVERY } from "./carrier-source.ts";
 import { commentProblem } from "./comment.ts";
-import { deepFreeze } from "./freeze.ts";
 import { makeMatch } from "./match.ts";
 import { nearestWord } from "./nearest.ts";
+import { isNormalRule, normalRule } from "./normal.ts";
 import { isPort, normalisePorts, PORT_WORDS } from "./ports.ts";
 import { listWords, quoteText, quoteValue } from "./quote.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type RuleErrorReason,
   type RuleProblem,
 } from "./rule-error.ts";
+import { atOnce, type Sliced } from "./sliced.ts";
 import type {
   Action,
   AddressMatch,
@@ -56,7 +57,23 @@ export function validateRules(rules: unknown): asserts rules is readonly Rule[] 
  * @throws RuleError naming the rule's index and the property that is wrong.
  */
 export function normaliseRules(rules: unknown): readonly Rule[] {
-  return Object.freeze(readRuleList(rules).map((rule, index) => normaliseRule(rule, index)));
+  return atOnce(normaliseRulesInSlices(rules));
+}
+
+/** Rules between two chances to leave. */
+const PART = 64;
+
+/** The same in slices. The list is copied at once; rules of it must not change until this has ended. */
+export function normaliseRulesInSlices(rules: unknown): Sliced<readonly Rule[]> {
+  return normalise([...readRuleList(rules)]);
+}
+
+function* normalise(rules: unknown[]): Sliced<readonly Rule[]> {
+  for (let index = 0; index < rules.length; index++) {
+    if (index % PART === PART - 1) yield;
+    rules[index] = normaliseRule(rules[index], index);
+  }
+  return Object.freeze(rules as Rule[]);
 }
 
 /**
@@ -65,7 +82,7 @@ export function normaliseRules(rules: unknown): readonly Rule[] {
  * @throws RuleError naming the property that is wrong.
  */
 export function normaliseRule(rule: unknown, index?: number): Rule {
-  return deepFreeze(readRule(rule, { index, strict: false }));
+  return isNormalRule(rule) ? rule : normalRule(readRule(rule, { index, strict: false }));
 }
 
 interface Context {

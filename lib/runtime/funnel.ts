@@ -1,12 +1,14 @@
 import { ClosedError } from "../errors.ts";
 import { binding, type NativeObject } from "../native/binding.ts";
 import { checkOptionNames } from "../rules/options.ts";
-import { parseRules } from "../rules/parse.ts";
+import { parseRulesInSlices } from "../rules/parse.ts";
+import type { Sliced } from "../rules/sliced.ts";
 import type { Rule, Ruleset } from "../rules/types.ts";
-import { normaliseRules } from "../rules/validate.ts";
+import { normaliseRulesInSlices } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
 import { assertSameTraits, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
 import { type Hooking, traitsOf } from "./hook-traits.ts";
+import { inSlices } from "./in-slices.ts";
 import { assertReadable } from "./link-type.ts";
 import {
   type AttachOptions,
@@ -26,17 +28,17 @@ import { readConnectionStats, readFlowStats, readStats, readStrays, type Stats }
 import { directions, type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
 
-function resolveList(rules: unknown): readonly Rule[] {
-  return typeof rules === "string" ? parseRules(rules) : normaliseRules(rules ?? []);
+function resolveList(rules: unknown): Sliced<readonly Rule[]> {
+  return typeof rules === "string"
+    ? parseRulesInSlices(rules)
+    : normaliseRulesInSlices(rules ?? []);
 }
 
-/** Checks everything before anything is loaded. */
-function resolveLists(ruleset: unknown, operation: string): Lists {
+/** Checks everything before anything is loaded. Arrays are copied at once, the rest takes its time. */
+async function resolveLists(ruleset: unknown, operation: string): Promise<Lists> {
   checkOptionNames(operation, ruleset, directions);
-  return {
-    ingress: resolveList(ruleset.ingress),
-    egress: resolveList(ruleset.egress),
-  };
+  const [ingress, egress] = [resolveList(ruleset.ingress), resolveList(ruleset.egress)];
+  return { ingress: await inSlices(ingress), egress: await inSlices(egress) };
 }
 
 /**
@@ -62,14 +64,14 @@ export class Funnel implements AsyncDisposable {
   readonly #tellsMtu: boolean;
 
   private constructor(
-    { object, asksMtu }: LoadedProgram,
+    { object, asksMtu, searchSteps }: LoadedProgram,
     { flows, connections }: Required<LoadOptions>,
   ) {
     this.#flows = flows;
     this.#connections = connections;
     this.#tellsMtu = !asksMtu;
     this.#object = object;
-    this.#tables = new RuleTables(object, binding().possibleCpus);
+    this.#tables = new RuleTables(object, binding().possibleCpus, { searchSteps });
     this.#routes = new RouteMtus(object);
   }
 
@@ -81,7 +83,7 @@ export class Funnel implements AsyncDisposable {
    * CAP_NET_ADMIN and with SFUNNEL_KERNEL (and `verifierLog`) if the kernel refuses the program.
    */
   static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {
-    const lists = resolveLists(ruleset, "load");
+    const lists = await resolveLists(ruleset, "load");
     const resolved = resolveLoadOptions(options);
     const program = await loadProgram(resolved);
     const { object } = program;
@@ -89,6 +91,7 @@ export class Funnel implements AsyncDisposable {
     try {
       await funnel.#tables.replace(lists, "load");
     } catch (error) {
+      funnel.#tables.close();
       object.close();
       throw error;
     }
@@ -158,7 +161,9 @@ export class Funnel implements AsyncDisposable {
    */
   async replace(ruleset: FunnelRuleset): Promise<void> {
     const lists = resolveLists(ruleset, "replace");
-    return this.#inTurn("replace", () => this.#tables.replace(lists, "replace"));
+    // It may have failed long before it is its turn.
+    lists.catch(() => undefined);
+    return this.#inTurn("replace", async () => this.#tables.replace(await lists, "replace"));
   }
 
   /** Packets and bytes per rule and per outcome, in both directions. */
@@ -203,6 +208,8 @@ export class Funnel implements AsyncDisposable {
           else await attachment.close();
         }),
       );
+      await this.#tables.cleaned;
+      this.#tables.close();
       this.#routes.close();
       this.#object.close();
       const failed = results.find((result) => result.status === "rejected");

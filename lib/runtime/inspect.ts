@@ -11,7 +11,7 @@ import type { Direction } from "../rules/types.ts";
 import type { Hook } from "./hook.ts";
 import { listPlaces, noSuchDevice, type Place } from "./place.ts";
 import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
-import { failed, Gone, indexKey, isGone, Maps } from "./program-maps.ts";
+import { failed, Gone, indexKey, isGone, lookupIn, Maps } from "./program-maps.ts";
 import {
   type DescribedRule,
   type DescribedRuleset,
@@ -182,6 +182,28 @@ async function readCounted(maps: Maps, direction: Direction): Promise<Counted> {
   return { rules: undefined, outcomes: undefined, flows: undefined };
 }
 
+/** The pages of the counters of rules, each found once. */
+class Pages {
+  readonly #maps: Maps;
+  readonly #ids = new Map<number, number | undefined>();
+
+  constructor(maps: Maps) {
+    this.#maps = maps;
+  }
+
+  async counter(number: number): Promise<Counter> {
+    const page = Math.floor(number / Limit.COUNTER_PAGE);
+    if (!this.#ids.has(page)) {
+      const id = await this.#maps.lookup("rule_counters", indexKey(page));
+      this.#ids.set(page, id && readU32(id, 0));
+    }
+    const id = this.#ids.get(page);
+    const value =
+      id === undefined ? undefined : await lookupIn(id, indexKey(number % Limit.COUNTER_PAGE));
+    return value?.value ? sumCounter(value.value, 0, value.value.length) : { packets: 0, bytes: 0 };
+  }
+}
+
 async function readCounters(
   maps: Maps,
   ruleset: DescribedRuleset,
@@ -191,12 +213,11 @@ async function readCounters(
     const value = await maps.lookup(map, indexKey(index));
     return value ? sumCounter(value, 0, value.length) : { packets: 0, bytes: 0 };
   };
-  const rules = await Promise.all(
-    ruleset[direction].map(async ({ counter, ...rule }) => ({
-      ...rule,
-      ...(await counterAt("rule_counters", counter)),
-    })),
-  );
+  const pages = new Pages(maps);
+  const rules: InspectedRule[] = [];
+  for (const { counter, ...rule } of ruleset[direction]) {
+    rules.push({ ...rule, ...(await pages.counter(counter)) });
+  }
   const first = directionIndex(direction) * ruleset.outcomes.length;
   const outcomes = await Promise.all(
     ruleset.outcomes.map(

@@ -1,6 +1,7 @@
 /** Options as users write them, checked by name and value. */
 
 import { Limit } from "../compile/abi.gen.ts";
+import { limits } from "../compile/limits.ts";
 import { OptionError } from "../errors.ts";
 import { nearestWord } from "../rules/nearest.ts";
 import { checkOptionNames } from "../rules/options.ts";
@@ -74,17 +75,15 @@ export interface LoadOptions {
   readonly trace?: boolean;
 }
 
-const FEWEST_FLOWS = 128;
-const MOST_FLOWS = 2 ** 24;
-
 /** A size of one of the tables. */
 function tableSize(option: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
+  const { least, most } = limits.tableSize;
   const isSize = typeof value === "number" && Number.isInteger(value);
-  if (isSize && value >= FEWEST_FLOWS && value <= MOST_FLOWS) return value;
+  if (isSize && value >= least && value <= most) return value;
   throw new OptionError(
     option,
-    `load: option "${option}" must be a whole number from ${FEWEST_FLOWS} to ${MOST_FLOWS}, found ${quoteValue(value)}`,
+    `load: option "${option}" must be a whole number from ${least} to ${most}, found ${quoteValue(value)}`,
     { operation: "load" },
   );
 }

@@ -33,7 +33,8 @@ const MAP_NAME_LENGTH = 15;
 /** Went while it was being read: detached, or its last owner closed it. */
 export class Gone extends Error {}
 
-async function lookupIn(mapId: number, key: Uint8Array) {
+/** A value of a map by its id; throws {@link Gone} where there is no such map any more. */
+export async function lookupIn(mapId: number, key: Uint8Array) {
   const entry = await binding().lookup(mapId, key);
   if (!isFailure(entry)) return entry;
   if (isGone(entry)) throw new Gone();

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Limit } from "../compile/abi.gen.ts";
+import { limits } from "../compile/limits.ts";
 import { SfunnelError } from "../errors.ts";
 import { binding, isFailure, type NativeObject } from "../native/binding.ts";
 import { type Capability, missingCapabilities } from "../native/capabilities.ts";
@@ -34,6 +35,8 @@ export interface LoadedProgram {
   readonly object: NativeObject;
   /** Whether it can ask the kernel for the MTU of an interface. */
   readonly asksMtu: boolean;
+  /** Steps that the search for a rule may take. */
+  readonly searchSteps: number;
 }
 
 /**
@@ -50,20 +53,21 @@ export async function loadProgram({
   const name = trace ? "sfunnel-trace" : "sfunnel";
   // Each connection has an entry for either direction.
   const part = (perCent: number) => Math.ceil((connections * perCent) / 100);
-  const limits = {
+  const sizes = {
     replies: flows,
     connections: 2 * connections,
     beginnings: 2 * part(Limit.BEGUN_PER_CENT),
     closings: part(Limit.OVER_PER_CENT),
   };
-  let object = await native.load(await readProgram(name), limits);
-  let asksMtu = true;
+  let object = await native.load(await readProgram(name), sizes);
+  let hasLoops = true;
   if (isFailure(object) && (await native.hasHelper(LOOP_HELPER)) === false) {
-    asksMtu = false;
-    object = await native.load(await readProgram(`${name}-without-loop`), limits);
+    hasLoops = false;
+    object = await native.load(await readProgram(`${name}-without-loop`), sizes);
   }
   if (isFailure(object)) throw errorOf(object, "load", NEEDS.load ?? []);
-  return { object, asksMtu };
+  const searchSteps = hasLoops ? limits.searchSteps : limits.searchStepsBefore517;
+  return { object, asksMtu: hasLoops, searchSteps };
 }
 
 /** The kernel would only say that a helper is unknown. */

@@ -5,9 +5,10 @@
  */
 import { FlowEvent, layout } from "../compile/abi.gen.ts";
 import { outcomeNames } from "../compile/outcomes.ts";
-import { formatRule } from "../rules/format.ts";
 import { parseRules } from "../rules/parse.ts";
+import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
+import type { ArrayContent } from "./published.ts";
 
 /** Another number: a reader of this version cannot know what it says. */
 const FORMAT = 1;
@@ -39,30 +40,61 @@ export interface DescribedRuleset {
 
 type ByDirection<Value> = { readonly [direction in Direction]: Value };
 
+/** Rules between two chances to leave. */
+const PART = 256;
+
 /** The entries of the map: whole chunks, of which the last one ends in at least one zero. */
-export function encodeRulesetText(
-  lists: ByDirection<readonly Rule[]>,
-  counters: ByDirection<readonly number[]>,
-): { readonly bytes: Uint8Array; readonly count: number } {
-  const describe = (direction: Direction) =>
-    lists[direction].map((rule, index) => ({
-      rule: formatRule(rule),
-      counter: counters[direction][index],
-    }));
-  const text = new TextEncoder().encode(
-    JSON.stringify({
-      format: FORMAT,
-      outcomes: outcomeNames,
-      flowEvents,
-      ingress: describe("ingress"),
-      egress: describe("egress"),
-    }),
-  );
-  const count = Math.floor(text.length / CHUNK) + 1;
-  const bytes = new Uint8Array(count * CHUNK);
-  bytes.set(text);
-  return { bytes, count };
+export function* encodeRulesetText(
+  texts: ByDirection<readonly string[]>,
+  counters: ByDirection<ArrayLike<number>>,
+): Sliced<ArrayContent> {
+  const writer = new TextWriter();
+  const head = JSON.stringify({ format: FORMAT, outcomes: outcomeNames, flowEvents });
+  writer.write(head.slice(0, -1));
+  for (const direction of ["ingress", "egress"] as const) {
+    writer.write(`,"${direction}":[`);
+    let part = "";
+    for (const [index, text] of texts[direction].entries()) {
+      const comma = index === 0 ? "" : ",";
+      part += `${comma}{"rule":${JSON.stringify(text)},"counter":${counters[direction][index]}}`;
+      if (index % PART !== PART - 1) continue;
+      writer.write(part);
+      part = "";
+      yield;
+    }
+    writer.write(`${part}]`);
+  }
+  writer.write("}");
+  return writer.chunks();
 }
+
+/** Collects text as UTF-8. */
+class TextWriter {
+  #bytes = new Uint8Array(CHUNK);
+  #length = 0;
+
+  write(text: string): void {
+    // A code unit takes at most three bytes, and there is always a zero behind the text.
+    const needed = this.#length + 3 * text.length + 1;
+    if (needed > this.#bytes.length) {
+      const bytes = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
+      bytes.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = bytes;
+    }
+    this.#length += encoder.encodeInto(text, this.#bytes.subarray(this.#length)).written;
+  }
+
+  chunks(): ArrayContent {
+    const count = Math.floor(this.#length / CHUNK) + 1;
+    const bytes = this.#bytes.subarray(0, count * CHUNK);
+    if (bytes.length === count * CHUNK) return { count, bytes };
+    const whole = new Uint8Array(count * CHUNK);
+    whole.set(bytes);
+    return { count, bytes: whole };
+  }
+}
+
+const encoder = new TextEncoder();
 
 /** Whether this chunk is the last one of its text: JSON holds no zero byte. */
 export function endsText(chunk: Uint8Array): boolean {

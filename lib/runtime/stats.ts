@@ -1,9 +1,11 @@
-import { FlowEvent, layout, Outcome } from "../compile/abi.gen.ts";
+import { FlowEvent, Limit, layout, Outcome } from "../compile/abi.gen.ts";
 import { type OutcomeName, outcomeNames } from "../compile/outcomes.ts";
 import { LITTLE_ENDIAN } from "../compile/record.ts";
 import { isFailure, type NativeObject } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
+import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
+import { inSlices } from "./in-slices.ts";
 import type { SegmenterStats } from "./segmenter.ts";
 import { directionIndex, type RuleTables } from "./tables.ts";
 
@@ -115,6 +117,27 @@ async function readCounters(
   );
 }
 
+/** Rules between two chances to leave. */
+const PART = 256;
+
+/** What each rule has counted, given the counter of each and what all CPUs have in those. */
+function* ruleStats(
+  rules: readonly Rule[],
+  numbers: Uint32Array,
+  pages: readonly Uint8Array[],
+): Sliced<readonly RuleStats[]> {
+  const stats = new Array<RuleStats>(rules.length);
+  const stride = (pages[0]?.length ?? 0) / Limit.COUNTER_PAGE;
+  for (const [index, rule] of rules.entries()) {
+    if (index % PART === PART - 1) yield;
+    const number = numbers[index] as number;
+    const page = pages[Math.floor(number / Limit.COUNTER_PAGE)] as Uint8Array;
+    const at = (number % Limit.COUNTER_PAGE) * stride;
+    stats[index] = { rule, ...sumCounter(page, at, at + stride) };
+  }
+  return stats;
+}
+
 export async function readStats(
   object: NativeObject,
   tables: RuleTables,
@@ -122,9 +145,8 @@ export async function readStats(
 ): Promise<DirectionStats> {
   const rules = tables.lists[direction];
   const numbers = tables.counterNumbers(direction);
-  const highest = Math.max(0, ...numbers);
-  const [counters, counts] = await Promise.all([
-    readCounters(object, "rule_counters", 0, highest + 1),
+  const [pages, counts] = await Promise.all([
+    tables.readCounters("stats"),
     readCounters(
       object,
       "outcome_counters",
@@ -134,7 +156,7 @@ export async function readStats(
   ]);
   const zero: Counter = { packets: 0, bytes: 0 };
   return {
-    rules: rules.map((rule, index) => ({ rule, ...(counters[numbers[index] ?? 0] ?? zero) })),
+    rules: await inSlices(ruleStats(rules, numbers, pages)),
     outcomes: Object.fromEntries(
       outcomeNames.map((name, index) => [name, counts[index] ?? zero]),
     ) as DirectionStats["outcomes"],

@@ -2,23 +2,30 @@
  * The rules in the kernel: which slot is in force, which counters and sets belong to whom.
  * Every packet sees the old rules or the new ones, never a mixture.
  */
+import { setImmediate } from "node:timers/promises";
 import { Direction as DirectionIndex, Limit, layout, ReplyKind } from "../compile/abi.gen.ts";
-import {
-  encodeRules,
-  type RuleList,
-  replyKinds,
-  sharedPorts,
-  translatedPorts,
-  translates,
-} from "../compile/encode.ts";
+import { type Consequences, consequencesOf } from "../compile/consequences.ts";
+import { encodeRules } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { PortBits } from "../compile/port-bits.ts";
 import { Record } from "../compile/record.ts";
-import { portPrefixes, SetWriter } from "../compile/sets.ts";
-import { isFailure, type NativeFailure, type NativeObject } from "../native/binding.ts";
-import { errorOf, NEEDS } from "../native/failure.ts";
-import { formatRule } from "../rules/format.ts";
-import type { Direction, PortRange, Rule } from "../rules/types.ts";
+import { buildIndex, type SearchIndex } from "../compile/search/index.ts";
+import {
+  type NumberedSet,
+  portPrefixes,
+  portSetName,
+  type Sets,
+  SetWriter,
+  setKeys,
+} from "../compile/sets.ts";
+import type { NativeObject } from "../native/binding.ts";
+import { writeRule } from "../rules/format.ts";
+import type { Sliced } from "../rules/sliced.ts";
+import type { Direction, Rule } from "../rules/types.ts";
+import { inSlices } from "./in-slices.ts";
+import { check } from "./native-result.ts";
+import { type ArrayContent, publish } from "./published.ts";
+import { type Assignment, RuleCounters } from "./rule-counters.ts";
 import { encodeRulesetText } from "./ruleset-text.ts";
 
 /** Both lists, as they are in force. */
@@ -55,75 +62,25 @@ function hookKey(hook: number): Uint8Array {
   return numberKeys([(hook - direction) / DirectionIndex.DIRECTIONS, direction]);
 }
 
-/** A rule that is the same text in the same direction keeps its counter. */
-class Counters {
-  readonly #byRule = new Map<string, number>();
-  readonly #free: number[];
-
-  constructor(size: number) {
-    this.#free = Array.from({ length: size }, (_, index) => size - 1 - index);
-  }
-
-  /** Counters for new lists: kept where the rule stays, fresh ones elsewhere. */
-  assign(lists: Lists): {
-    readonly numbers: { readonly [direction in Direction]: readonly number[] };
-    readonly fresh: readonly number[];
-    /** Makes the assignment final, and gives back the counters of rules that have gone. */
-    commit(): void;
-    /** Gives the fresh counters back. */
-    revert(): void;
-  } {
-    const next = new Map<string, number>();
-    const fresh: number[] = [];
-    const numbers = { ingress: [] as number[], egress: [] as number[] };
-    for (const direction of directions) {
-      for (const rule of lists[direction]) {
-        let key = `${direction} ${formatRule(rule)}`;
-        // The same rule twice in one list: the second never matches, but has its own counter.
-        while (next.has(key)) key += " again";
-        let number = this.#byRule.get(key);
-        if (number === undefined) {
-          // Twice the largest ruleset fits, so there is always one.
-          number = this.#free.pop() as number;
-          fresh.push(number);
-        }
-        next.set(key, number);
-        numbers[direction].push(number);
-      }
-    }
-    return {
-      numbers,
-      fresh,
-      commit: () => {
-        for (const [key, number] of this.#byRule) {
-          if (!next.has(key)) this.#free.push(number);
-        }
-        this.#byRule.clear();
-        for (const [key, number] of next) this.#byRule.set(key, number);
-      },
-      revert: () => {
-        this.#free.push(...fresh);
-      },
-    };
-  }
-}
-
 /** What replies may be at each hook under these lists, and what they may still be from before. */
 function repliesOf(
-  { ingress, egress }: Lists,
+  { ingress, egress }: ByDirection<Consequences>,
   before: readonly [ingress: number, egress: number],
 ): readonly [ingress: number, egress: number] {
-  const translated = translates(ingress) || translates(egress) ? ReplyKind.REPLY_TRANSLATED : 0;
+  const translates = ingress.translates || egress.translates;
+  const translated = translates ? ReplyKind.REPLY_TRANSLATED : 0;
   // A rule at one hook makes replies come by at the other.
-  return [
-    before[0] | replyKinds(egress) | translated,
-    before[1] | replyKinds(ingress) | translated,
-  ];
+  return [before[0] | egress.replies | translated, before[1] | ingress.replies | translated];
 }
 
-/** Throws the error of a failed native call. */
-export function check(result: NativeFailure | undefined, operation: string): void {
-  if (isFailure(result)) throw errorOf(result, operation, NEEDS.load ?? []);
+/** Each rule as text: what it says is what it is. */
+function* textsOf(rules: readonly Rule[]): Sliced<readonly string[]> {
+  const texts = new Array<string>(rules.length);
+  for (const [index, rule] of rules.entries()) {
+    if (index % PART === PART - 1) yield;
+    texts[index] = writeRule(rule);
+  }
+  return texts;
 }
 
 function numberKeys(numbers: readonly number[]): Uint8Array {
@@ -132,11 +89,34 @@ function numberKeys(numbers: readonly number[]): Uint8Array {
 
 const LAST_GENERATION = 2 ** 32 - 1;
 
+/** Rules between two chances to leave. */
+const PART = 256;
+const FEWER_STEPS =
+  "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
+/** Prefixes of sets that are written or removed in one call. */
+const SET_PART = 4096;
+/** Lists beyond this are not kept until the next replace. */
+const WORTH_FREEING = 1024;
+
+type ByDirection<Value> = { readonly [direction in Direction]: Value };
+
+/** Lists as the program will read them. */
+interface Compiled {
+  readonly rules: ByDirection<ArrayContent>;
+  readonly indexes: ByDirection<SearchIndex>;
+  readonly text: ArrayContent;
+  readonly consequences: ByDirection<Consequences>;
+}
+
+export interface TablesOptions {
+  /** Steps that a search may take in this program. */
+  readonly searchSteps?: number;
+}
+
 export class RuleTables {
   readonly #object: NativeObject;
-  /** Possible CPUs: a per-CPU value is written for all of them at once. */
-  readonly #cpus: number;
-  readonly #counters = new Counters(Limit.MAX_COUNTERS);
+  readonly #searchSteps: number;
+  readonly #counters: RuleCounters;
   /** As in bpf/abi.h: its lowest bit is the slot in force, and it is never 0. */
   #generation: number = Limit.SLOTS;
   /** What `special_hooks` holds. */
@@ -148,13 +128,16 @@ export class RuleTables {
   /** What `translated_ports` holds: of all rules that were ever in force, as connections outlive them. */
   readonly #translatedPorts = new PortBits();
   #nextSet = 1;
-  #setKeys: Uint8Array = new Uint8Array(0);
+  #sets: Sets = new Map();
   #lists: Lists = { ingress: [], egress: [] };
-  #numbers: { readonly [direction in Direction]: readonly number[] } = { ingress: [], egress: [] };
+  #numbers: ByDirection<Uint32Array> = { ingress: new Uint32Array(), egress: new Uint32Array() };
+  /** The end of what is done behind the last replace. */
+  #cleaned: Promise<void> = Promise.resolve();
 
-  constructor(object: NativeObject, cpus: number) {
+  constructor(object: NativeObject, cpus: number, options: TablesOptions = {}) {
     this.#object = object;
-    this.#cpus = cpus;
+    this.#searchSteps = options.searchSteps ?? limits.searchSteps;
+    this.#counters = new RuleCounters(object, cpus);
   }
 
   get lists(): Lists {
@@ -162,54 +145,93 @@ export class RuleTables {
   }
 
   /** Counter of each rule in force. */
-  counterNumbers(direction: Direction): readonly number[] {
+  counterNumbers(direction: Direction): Uint32Array {
     return this.#numbers[direction];
   }
 
+  /** What each CPU has counted for each counter, page by page. */
+  readCounters(operation: string): Promise<readonly Uint8Array[]> {
+    return this.#counters.read(operation);
+  }
+
+  /** When nothing is left to do behind the last replace. */
+  get cleaned(): Promise<void> {
+    return this.#cleaned;
+  }
+
+  /** Gives back what is not the object's own. */
+  close(): void {
+    this.#counters.close();
+  }
+
   /**
-   * Puts new lists in force in one step. When it throws, the old ones are in force.
-   * Throws LimitError, or KernelError if the kernel has no room.
+   * Puts new lists in force in one step. When it throws, the old ones are in force. The lists must be
+   * frozen and canonical. Throws LimitError, or KernelError if the kernel has no room.
    */
   async replace(lists: Lists, operation: string): Promise<void> {
     for (const direction of directions) {
       assertWithin(`${direction} rules`, limits.rules, lists[direction].length);
     }
-    const counters = this.#counters.assign(lists);
-    const sets = new SetWriter(this.#nextSet);
-    const encoded = {
-      ingress: encodeRules(lists.ingress, counters.numbers.ingress, sets),
-      egress: encodeRules(lists.egress, counters.numbers.egress, sets),
+    await this.#cleaned;
+    const texts = {
+      ingress: await inSlices(textsOf(lists.ingress)),
+      egress: await inSlices(textsOf(lists.egress)),
     };
-    for (const direction of directions) {
-      const members = sharedPorts(lists[direction]).flatMap(portPrefixes);
-      // No packet looks at it before the new lists are in force.
-      this.#sharedPorts[this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction)] =
-        members.length === 0 ? 0 : sets.add(members);
-    }
-    const setKeys = sets.keys();
-    this.#replies = repliesOf(lists, this.#replies);
+    const counters = await inSlices(this.#counters.assign(texts));
+    const sets = new SetWriter(this.#nextSet, this.#sets);
     try {
-      assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
-      const ports = directions.flatMap((direction) => translatedPorts(lists[direction]));
-      await this.#prepare(encoded, setKeys, sets.count, counters.fresh, ports, operation);
-      await this.#describe(lists, counters.numbers, operation);
+      const compiled = await this.#compile(lists, texts, counters, sets);
+      this.#replies = repliesOf(compiled.consequences, this.#replies);
+      await this.#prepare(compiled, sets, counters, operation);
       await this.#flip(operation);
     } catch (error) {
-      counters.revert();
+      this.#counters.revert(counters);
       // If this fails as well it costs memory until close, nothing else.
-      await this.#object.remove("sets", setKeys, sets.count);
+      await this.#removeSets(sets.fresh);
       throw error;
     }
 
-    const oldSetKeys = this.#setKeys;
+    const before = this.#lists;
     this.#nextSet = sets.nextSet;
-    this.#setKeys = setKeys;
+    this.#sets = sets.used;
     this.#lists = lists;
     this.#numbers = counters.numbers;
-    counters.commit();
     // The new rules are in force, whatever becomes of the rest: what cannot be freed stays to close.
-    if (!(await this.#waitForPackets())) return;
-    await this.#object.remove("sets", oldSetKeys, oldSetKeys.length / layout.setKey.size);
+    this.#cleaned = this.#cleanUp(before, counters, sets.unused, operation).catch(() => undefined);
+  }
+
+  /** All that the lists are to the program, in slices. */
+  async #compile(
+    lists: Lists,
+    texts: ByDirection<readonly string[]>,
+    counters: Assignment,
+    sets: SetWriter,
+  ): Promise<Compiled> {
+    const each = async <Value>(work: (direction: Direction) => Sliced<Value>) => ({
+      ingress: await inSlices(work("ingress")),
+      egress: await inSlices(work("egress")),
+    });
+    const rules = await each((direction) =>
+      encodeRules(lists[direction], counters.numbers[direction], sets),
+    );
+    const consequences = await each((direction) => consequencesOf(lists[direction]));
+    for (const direction of directions) {
+      const { sharedPorts } = consequences[direction];
+      // No packet looks at it before the new lists are in force.
+      this.#sharedPorts[this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction)] =
+        sharedPorts.length === 0
+          ? 0
+          : sets.add(portSetName(sharedPorts), () => sharedPorts.flatMap(portPrefixes));
+    }
+    assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
+    const indexes = await each((direction) => buildIndex(lists[direction]));
+    for (const direction of directions) {
+      const { steps } = indexes[direction];
+      const what = `steps in the search of the ${direction} rules`;
+      assertWithin(what, this.#searchSteps, steps, FEWER_STEPS);
+    }
+    const text = await inSlices(encodeRulesetText(texts, counters.numbers));
+    return { rules, indexes, text, consequences };
   }
 
   /**
@@ -240,15 +262,13 @@ export class RuleTables {
 
   /** Fills everything that no packet looks at yet. */
   async #prepare(
-    encoded: { readonly [direction in Direction]: RuleList },
-    setKeys: Uint8Array,
-    setCount: number,
-    freshCounters: readonly number[],
-    ports: readonly PortRange[],
+    { rules, indexes, text, consequences }: Compiled,
+    sets: SetWriter,
+    counters: Assignment,
     operation: string,
   ): Promise<void> {
     const object = this.#object;
-    check(await object.update("sets", setKeys, new Uint8Array(setCount * 4), setCount), operation);
+    const ports = directions.flatMap((direction) => consequences[direction].translatedPorts);
     const words = this.#translatedPorts.add(ports);
     check(
       await object.update(
@@ -259,26 +279,61 @@ export class RuleTables {
       ),
       operation,
     );
-    const zeros = new Uint8Array(freshCounters.length * layout.counter.size * this.#cpus);
-    check(
-      await object.update("rule_counters", numberKeys(freshCounters), zeros, freshCounters.length),
-      operation,
-    );
-    for (const direction of directions) {
-      const place = this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction);
-      const { bytes, count } = encoded[direction];
-      check(await object.publish("rulesets", place, bytes, count), operation);
+    const both = <Value>(of: ByDirection<Value>) => [of.ingress, of.egress];
+    const places = this.#idleSlot * DirectionIndex.DIRECTIONS;
+    // Together: the kernel waits for running programs at each of the maps of maps.
+    const results = await Promise.allSettled([
+      this.#addSets(sets.fresh, operation),
+      this.#counters.prepare(counters, operation),
+      publish(object, "rulesets", places, both(rules), operation),
+      publish(
+        object,
+        "indexes",
+        places,
+        both(indexes).map(({ cells, bytes }) => ({ count: cells, bytes })),
+        operation,
+      ),
+      publish(object, "sfunnel_text", this.#idleSlot, [text], operation),
+    ]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  async #addSets(sets: readonly NumberedSet[], operation: string): Promise<void> {
+    for (const { keys, count } of setKeys(sets, SET_PART)) {
+      check(await this.#object.update("sets", keys, new Uint8Array(count * 4), count), operation);
+      await setImmediate();
     }
   }
 
-  /** Leaves word for later processes of what is about to be in force. */
-  async #describe(
-    lists: Lists,
-    counters: { readonly [direction in Direction]: readonly number[] },
+  async #removeSets(sets: readonly NumberedSet[]): Promise<void> {
+    for (const { keys, count } of setKeys(sets, SET_PART)) {
+      await this.#object.remove("sets", keys, count);
+      await setImmediate();
+    }
+  }
+
+  /** Frees what only the old rules had, once no packet is under them any more. */
+  async #cleanUp(
+    before: Lists,
+    counters: Assignment,
+    unusedSets: readonly NumberedSet[],
     operation: string,
   ): Promise<void> {
-    const { bytes, count } = encodeRulesetText(lists, counters);
-    check(await this.#object.publish("sfunnel_text", this.#idleSlot, bytes, count), operation);
+    // A counter that is free is given to a new rule by the next replace, which waits for this.
+    await inSlices(this.#counters.commit(counters));
+    const object = this.#object;
+    const nothing = { count: 1, bytes: new Uint8Array(layout.rule.size) };
+    await publish(object, "rulesets", Limit.GRACE_PLACE, [nothing], operation);
+    await this.#removeSets(unusedSets);
+    if (before.ingress.length + before.egress.length < WORTH_FREEING) return;
+    const places = this.#idleSlot * DirectionIndex.DIRECTIONS;
+    const cell = { count: 1, bytes: new Uint8Array(layout.searchTable.size) };
+    const chunk = { count: 1, bytes: new Uint8Array(layout.textChunk.size) };
+    await Promise.all([
+      publish(object, "rulesets", places, [nothing, nothing], operation),
+      publish(object, "indexes", places, [cell, cell], operation),
+      publish(object, "sfunnel_text", this.#idleSlot, [chunk], operation),
+    ]);
   }
 
   /**
@@ -307,14 +362,5 @@ export class RuleTables {
     record.setWords(sharedPorts, this.#sharedPorts);
     check(await this.#object.update("control", numberKeys([0]), control, 1), operation);
     this.#generation = next;
-  }
-
-  /**
-   * Returns when no packet is under the old rules any more (see `rulesets` in bpf/maps.h); false
-   * where the kernel did not let us wait.
-   */
-  async #waitForPackets(): Promise<boolean> {
-    const { bytes, count } = encodeRules([], [], new SetWriter(0));
-    return !isFailure(await this.#object.publish("rulesets", Limit.GRACE_PLACE, bytes, count));
   }
 }

@@ -2,14 +2,18 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { limits } from "../../lib/index.ts";
 import { sfunnel } from "./sfunnel.ts";
 
 const good = "tcp dport 179 actions unfunnel udp allow 2055";
 const doubtful = "tcp dport 80 actions unfunnel tcp";
 const bad = "tcp dport 99999 actions accept";
 
-/** One rule more than fits; each has a port of its own. */
-const tooMany = Array.from({ length: 257 }, (_, index) => `udp dport ${index + 1} actions drop`);
+/** One rule more than fits; each has an address of its own. */
+const tooMany = Array.from(
+  { length: limits.rules + 1 },
+  (_, index) => `saddr 10.${index >> 16}.${(index >> 8) & 255}.${index & 255} udp actions drop`,
+);
 
 const folder = mkdtempSync(join(tmpdir(), "sfunnel-check-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -69,7 +73,9 @@ describe("sfunnel check", () => {
   it("finds more rules than fit", () => {
     const { code, stdout } = sfunnel({ args: ["check", "-"], input: tooMany.join("\n") });
     expect(code).toBe(1);
-    expect(stdout).toContain("stdin: error: at most 256 rules in one direction, found 257");
+    expect(stdout).toContain(
+      `stdin: error: at most ${limits.rules} rules in one direction, found ${limits.rules + 1}`,
+    );
   });
 
   it("has a JSON document of a fixed shape", () => {

@@ -1,6 +1,7 @@
 /** What a later process can read from a loaded program. */
 import { describe, expect, it } from "vitest";
-import { type Rule, tcp, udp } from "../../lib/index.ts";
+import { formatRule, type Rule, tcp, udp } from "../../lib/index.ts";
+import { atOnce } from "../../lib/rules/sliced.ts";
 import { Funnel } from "../../lib/runtime/funnel.ts";
 import { inspect } from "../../lib/runtime/inspect.ts";
 import { decodeRulesetText, encodeRulesetText, endsText } from "../../lib/runtime/ruleset-text.ts";
@@ -15,7 +16,7 @@ function commented(length: number): Rule {
 
 function encode(ingress: readonly Rule[]) {
   const counters = { ingress: ingress.map((_, index) => index + 7), egress: [] };
-  return encodeRulesetText({ ingress, egress: [] }, counters);
+  return atOnce(encodeRulesetText({ ingress: ingress.map(formatRule), egress: [] }, counters));
 }
 
 describe("the text of a ruleset", () => {

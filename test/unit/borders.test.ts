@@ -25,6 +25,10 @@ const borders: Readonly<Record<string, { may: readonly string[]; mayNot: readonl
     may: ["./limits.ts", "../rules/types.ts", "../errors.ts"],
     mayNot: ["../model/frame.ts", "../native/errno.ts", "../runtime/tables.ts", "node:os"],
   },
+  "compile/search": {
+    may: ["./hash.ts", "../abi.gen.ts", "../../rules/types.ts"],
+    mayNot: ["../encode.ts", "../../native/errno.ts", "../../runtime/tables.ts", "node:os"],
+  },
   plan: {
     may: ["./plan.ts", "../rules/types.ts", "../errors.ts"],
     mayNot: ["../compile/encode.ts", "../native/errno.ts", "../runtime/tables.ts", "node:os"],
@@ -40,7 +44,7 @@ const borders: Readonly<Record<string, { may: readonly string[]; mayNot: readonl
   runtime: {
     may: [
       ...["./hook.ts", "../rules/types.ts", "../compile/limits.ts", "../native/binding.ts"],
-      ...["../errors.ts", "node:fs/promises"],
+      ...["../compile/search/index.ts", "../errors.ts", "node:fs/promises"],
     ],
     mayNot: ["../model/frame.ts", "../cli/main.ts", "../index.ts"],
   },
