@@ -12,7 +12,7 @@ import type {
   Transport,
 } from "../rules/types.ts";
 import { Family, Form, layout, RuleKind, SourcePort } from "./abi.gen.ts";
-import { Record } from "./record.ts";
+import { type Field, Record } from "./record.ts";
 import { addressPrefix } from "./search/addresses.ts";
 import { addressMask } from "./search/mask.ts";
 import { portPrefixes, portSetName, type SetWriter } from "./sets.ts";
@@ -33,8 +33,36 @@ function families(family: FamilyName | undefined): number {
   return Family.IPV4 | Family.IPV6;
 }
 
-function encodeAddress(record: Record, match: AddressMatch, family: FamilyName, sets: SetWriter) {
-  const { fields } = layout.addressMatch;
+/** Fields of a struct that lies inside a rule, counted from the start of the rule. */
+function inside<Name extends string>(
+  outer: Field,
+  fields: { readonly [name in Name]: Field },
+): { readonly [name in Name]: Field } {
+  const moved = Object.entries<Field>(fields).map(([name, { offset, size }]) => [
+    name,
+    { offset: outer.offset + offset, size },
+  ]);
+  return Object.fromEntries(moved) as { readonly [name in Name]: Field };
+}
+
+type AddressFields = { readonly [name in keyof typeof layout.addressMatch.fields]: Field };
+type PortFields = { readonly [name in keyof typeof layout.portMatch.fields]: Field };
+
+const { fields } = layout.rule;
+const SADDR: AddressFields = inside(fields.saddr, layout.addressMatch.fields);
+const DADDR: AddressFields = inside(fields.daddr, layout.addressMatch.fields);
+const SPORT: PortFields = inside(fields.sport, layout.portMatch.fields);
+const DPORT: PortFields = inside(fields.dport, layout.portMatch.fields);
+const PORT: PortFields = inside(fields.port, layout.portMatch.fields);
+const ALLOW: PortFields = inside(fields.allow, layout.portMatch.fields);
+
+function encodeAddress(
+  record: Record,
+  fields: AddressFields,
+  match: AddressMatch,
+  family: FamilyName,
+  sets: SetWriter,
+) {
   const { negate, prefixes } = match;
   const [only] = prefixes;
   if (prefixes.length === 1 && only) {
@@ -52,8 +80,7 @@ function encodeAddress(record: Record, match: AddressMatch, family: FamilyName, 
   if (negate) record.set(fields.negate, 1);
 }
 
-function encodePorts(record: Record, match: PortMatch, sets: SetWriter) {
-  const { fields } = layout.portMatch;
+function encodePorts(record: Record, fields: PortFields, match: PortMatch, sets: SetWriter) {
   const { negate, ranges } = match;
   const [only] = ranges;
   if (ranges.length === 1 && only) {
@@ -69,7 +96,6 @@ function encodePorts(record: Record, match: PortMatch, sets: SetWriter) {
 }
 
 function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
-  const { fields } = layout.rule;
   switch (sport.kind) {
     case "fixed":
       record.set(fields.carrierSportKind, SourcePort.SPORT_FIXED);
@@ -87,7 +113,6 @@ function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
 }
 
 function encodeAction(record: Record, action: Action, sets: SetWriter) {
-  const { fields } = layout.rule;
   let allow: readonly PortRange[] | undefined;
   switch (action.kind) {
     case "accept":
@@ -119,24 +144,19 @@ function encodeAction(record: Record, action: Action, sets: SetWriter) {
       allow = action.allow;
   }
   const ports = allow ? { negate: false, ranges: allow } : ANY_PORT;
-  encodePorts(record.inner(fields.allow), ports, sets);
+  encodePorts(record, ALLOW, ports, sets);
 }
 
 function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter) {
-  const { fields } = layout.rule;
-  const { match } = rule;
+  const { family, transport, saddr, daddr, sport, dport, port } = rule.match;
   record.set(fields.counter, counter);
-  record.set(fields.transport, IP_PROTOCOL[match.transport]);
-  record.set(fields.families, families(match.family));
-  encodePorts(record.inner(fields.sport), match.sport ?? ANY_PORT, sets);
-  encodePorts(record.inner(fields.dport), match.dport ?? ANY_PORT, sets);
-  encodePorts(record.inner(fields.port), match.port ?? ANY_PORT, sets);
-  for (const side of ["saddr", "daddr"] as const) {
-    const addresses = match[side];
-    if (addresses && match.family) {
-      encodeAddress(record.inner(fields[side]), addresses, match.family, sets);
-    }
-  }
+  record.set(fields.transport, IP_PROTOCOL[transport]);
+  record.set(fields.families, families(family));
+  encodePorts(record, SPORT, sport ?? ANY_PORT, sets);
+  encodePorts(record, DPORT, dport ?? ANY_PORT, sets);
+  encodePorts(record, PORT, port ?? ANY_PORT, sets);
+  if (saddr && family) encodeAddress(record, SADDR, saddr, family, sets);
+  if (daddr && family) encodeAddress(record, DADDR, daddr, family, sets);
   encodeAction(record, rule.action, sets);
 }
 
@@ -152,10 +172,11 @@ export function* encodeRules(
   const { size } = layout.rule;
   const count = Math.max(1, rules.length);
   const bytes = new Uint8Array(count * size);
-  const view = new DataView(bytes.buffer);
-  for (const [index, rule] of rules.entries()) {
+  const record = new Record(bytes, 0);
+  for (let index = 0; index < rules.length; index++) {
     if (index % PART === PART - 1) yield;
-    encodeRule(new Record(view, index * size), rule, counters[index] ?? 0, sets);
+    record.moveTo(index * size);
+    encodeRule(record, rules[index] as Rule, counters[index] ?? 0, sets);
   }
   return { count, bytes };
 }

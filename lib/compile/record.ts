@@ -8,10 +8,10 @@ export interface Field {
   readonly size: number;
 }
 
-/** One struct inside a buffer of many. */
+/** One struct inside a buffer of many; it can be moved to the next one. */
 export class Record {
   readonly #view: DataView;
-  readonly #start: number;
+  #start: number;
 
   constructor(buffer: Uint8Array | DataView, start: number) {
     this.#view =
@@ -46,8 +46,8 @@ export class Record {
     new Uint8Array(this.#view.buffer, at, field.size).set(bytes);
   }
 
-  /** The struct that lies inside this one at `field`. */
-  inner(field: Field): Record {
-    return new Record(this.#view, this.#start + field.offset);
+  /** From here on it is the struct that begins at this byte of the buffer. */
+  moveTo(start: number): void {
+    this.#start = start;
   }
 }

@@ -11,6 +11,20 @@ export function normalRule(rule: Rule): Rule {
   return frozen;
 }
 
+/** Frozen lists of such rules. */
+const normalLists = new WeakSet<object>();
+
+/** Freezes a list of rules that are frozen and canonical. */
+export function normalList(rules: Rule[]): readonly Rule[] {
+  normalLists.add(rules);
+  return Object.freeze(rules);
+}
+
+/** Whether `value` is a list that cannot be anything but valid. */
+export function isNormalList(value: unknown): value is readonly Rule[] {
+  return typeof value === "object" && value !== null && normalLists.has(value);
+}
+
 /** Whether `value` is a rule that cannot be anything but valid. */
 export function isNormalRule(value: unknown): value is Rule {
   return typeof value === "object" && value !== null && normalRules.has(value);

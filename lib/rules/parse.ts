@@ -1,7 +1,7 @@
 import { OptionError } from "../errors.ts";
 import { commentProblem, readQuoted } from "./comment.ts";
 import { Cursor } from "./cursor.ts";
-import { normalRule } from "./normal.ts";
+import { normalList, normalRule } from "./normal.ts";
 import { quoteValue } from "./quote.ts";
 import { readAction } from "./read-action.ts";
 import { type LocatedMatch, readMatch } from "./read-match.ts";
@@ -52,7 +52,7 @@ export function* parseRulesInSlices(text: string): Sliced<readonly Rule[]> {
     }
     rules.push(readRule(cursor).rule);
   }
-  return Object.freeze(rules);
+  return normalList(rules);
 }
 
 /** Reads all rules of a text and goes on behind each malformed one. */

@@ -10,7 +10,7 @@ import { everyProblem, isEvery, LONGEST_EVERY } from "./carrier-source.ts";
 import { commentProblem } from "./comment.ts";
 import { makeMatch } from "./match.ts";
 import { nearestWord } from "./nearest.ts";
-import { isNormalRule, normalRule } from "./normal.ts";
+import { isNormalList, isNormalRule, normalList, normalRule } from "./normal.ts";
 import { isPort, normalisePorts, PORT_WORDS } from "./ports.ts";
 import { listWords, quoteText, quoteValue } from "./quote.ts";
 import {
@@ -65,15 +65,16 @@ const PART = 64;
 
 /** The same in slices. The list is copied at once; rules of it must not change until this has ended. */
 export function normaliseRulesInSlices(rules: unknown): Sliced<readonly Rule[]> {
-  return normalise([...readRuleList(rules)]);
+  return normalise(isNormalList(rules) ? rules : [...readRuleList(rules)]);
 }
 
-function* normalise(rules: unknown[]): Sliced<readonly Rule[]> {
+function* normalise(rules: unknown[] | readonly Rule[]): Sliced<readonly Rule[]> {
+  if (isNormalList(rules)) return rules;
   for (let index = 0; index < rules.length; index++) {
     if (index % PART === PART - 1) yield;
     rules[index] = normaliseRule(rules[index], index);
   }
-  return Object.freeze(rules as Rule[]);
+  return normalList(rules as Rule[]);
 }
 
 /**

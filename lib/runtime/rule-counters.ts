@@ -1,32 +1,39 @@
 /** Which counter belongs to which rule. They lie in pages, which are made as they are needed. */
 import { Limit, layout } from "../compile/abi.gen.ts";
+import { RuleTexts } from "../compile/rule-texts.ts";
 import type { NativeArray, NativeObject } from "../native/binding.ts";
-import type { Sliced } from "../rules/sliced.ts";
+import { atOnce, type Sliced } from "../rules/sliced.ts";
 import type { Direction } from "../rules/types.ts";
 import { check, must } from "./native-result.ts";
 
 type ByDirection<Value> = { readonly [direction in Direction]: Value };
 
-/** Counters of the rules of new lists. */
+/** Rules by what they say, and the counter of each. */
+interface Counted {
+  readonly texts: RuleTexts;
+  readonly numbers: Uint32Array;
+}
+
+/** Counters for new lists. */
 export interface Assignment {
-  /** Of each rule. */
-  readonly numbers: ByDirection<Uint32Array>;
-  /** By the text of the rule. */
-  readonly byText: ByDirection<Map<string, number>>;
-  /** Those that no rule had before. */
+  readonly lists: ByDirection<Counted>;
+  /** Of the rules that have gone, and of no other one any more. */
+  readonly left: readonly number[];
+  /** That no rule of before has. */
   readonly fresh: readonly number[];
 }
 
 /** Rules between two chances to leave. */
-const PART = 512;
+const PART = 1024;
 const PAGE: number = Limit.COUNTER_PAGE;
+const NO_RULES: Counted = { texts: atOnce(RuleTexts.of([])), numbers: new Uint32Array() };
 
 /** A rule that is the same text in the same direction keeps its counter. */
 export class RuleCounters {
   readonly #object: NativeObject;
   /** Possible CPUs: a per-CPU value is written for all of them at once. */
   readonly #cpus: number;
-  #byText: ByDirection<Map<string, number>> = { ingress: new Map(), egress: new Map() };
+  #lists: ByDirection<Counted> = { ingress: NO_RULES, egress: NO_RULES };
   /** Counters that rules have had before, and these are as they have left them. */
   readonly #free: number[] = [];
   /** The first counter that no rule ever had. */
@@ -38,57 +45,56 @@ export class RuleCounters {
     this.#cpus = cpus;
   }
 
-  /** Counters for rules by their texts: kept where the rule stays, fresh ones elsewhere. */
-  *assign(texts: ByDirection<readonly string[]>): Sliced<Assignment> {
-    const fresh: number[] = [];
-    const list = function* (
-      this: RuleCounters,
-      direction: Direction,
-    ): Sliced<{ readonly numbers: Uint32Array; readonly byText: Map<string, number> }> {
-      const before = this.#byText[direction];
-      const byText = new Map<string, number>();
-      const repeats = new Map<string, number>();
-      const numbers = new Uint32Array(texts[direction].length);
-      for (const [index, text] of texts[direction].entries()) {
-        if (index % PART === PART - 1) yield;
-        let key = text;
-        // The same rule twice in one list: the second never matches, but has its own counter.
-        if (byText.has(text)) {
-          const times = (repeats.get(text) ?? 0) + 1;
-          repeats.set(text, times);
-          key = `${text} again ${times}`;
-        }
-        let number = before.get(key);
-        if (number === undefined) {
-          // Twice the largest ruleset fits, so there is always one.
-          number = this.#free.pop() ?? this.#unused++;
-          fresh.push(number);
-        }
-        byText.set(key, number);
-        numbers[index] = number;
-      }
-      return { numbers, byText };
-    }.bind(this);
-    const ingress = yield* list("ingress");
-    const egress = yield* list("egress");
-    return {
-      numbers: { ingress: ingress.numbers, egress: egress.numbers },
-      byText: { ingress: ingress.byText, egress: egress.byText },
-      fresh,
-    };
+  /** Counter of each rule of the lists that were assigned last and for good. */
+  numbers(direction: Direction): Uint32Array {
+    return this.#lists[direction].numbers;
   }
 
-  /** Makes an assignment final, and gives back the counters of rules that have gone. */
-  *commit({ byText }: Assignment): Sliced<void> {
-    const before = this.#byText;
-    this.#byText = byText;
-    for (const direction of ["ingress", "egress"] as const) {
-      let seen = 0;
-      for (const [text, number] of before[direction]) {
-        if (++seen % PART === 0) yield;
-        if (!byText[direction].has(text)) this.#free.push(number);
+  /** Counters for rules by their texts: kept where the rule stays, fresh ones elsewhere. */
+  *assign(texts: ByDirection<RuleTexts>): Sliced<Assignment> {
+    const fresh: number[] = [];
+    const left: number[] = [];
+    const ingress = yield* this.#assignList(this.#lists.ingress, texts.ingress, fresh, left);
+    const egress = yield* this.#assignList(this.#lists.egress, texts.egress, fresh, left);
+    return { lists: { ingress, egress }, fresh, left };
+  }
+
+  *#assignList(
+    before: Counted,
+    texts: RuleTexts,
+    fresh: number[],
+    left: number[],
+  ): Sliced<Counted> {
+    const numbers = new Uint32Array(texts.count);
+    const stays = new Uint8Array(before.texts.count);
+    for (let index = 0; index < texts.count; index++) {
+      if (index % PART === PART - 1) yield;
+      const rule = before.texts.indexOf(texts, index);
+      if (rule >= 0) {
+        stays[rule] = 1;
+        numbers[index] = before.numbers[rule] as number;
+      } else {
+        // Twice the largest ruleset fits, so there is always one.
+        const number = this.#free.pop() ?? this.#unused++;
+        fresh.push(number);
+        numbers[index] = number;
       }
     }
+    for (let rule = 0; rule < stays.length; rule++) {
+      if (rule % PART === PART - 1) yield;
+      if (stays[rule] === 0) left.push(before.numbers[rule] as number);
+    }
+    return { texts, numbers };
+  }
+
+  /** Makes an assignment final. */
+  commit({ lists }: Assignment): void {
+    this.#lists = lists;
+  }
+
+  /** Gives back the counters of the rules that have gone; no packet may be under them any more. */
+  free({ left }: Assignment): void {
+    for (const number of left) this.#free.push(number);
   }
 
   /** Gives the fresh counters of an assignment back. */
@@ -100,7 +106,7 @@ export class RuleCounters {
   async prepare({ fresh }: Assignment, operation: string): Promise<void> {
     const pages = Math.ceil(this.#unused / PAGE);
     const numbers = Uint32Array.from(fresh).sort();
-    await Promise.all([this.#addPages(pages, operation), this.#clear(numbers, operation)]);
+    await Promise.all([this.#clear(numbers, operation), this.#addPages(pages, operation)]);
   }
 
   async #addPages(pages: number, operation: string): Promise<void> {
@@ -135,7 +141,7 @@ export class RuleCounters {
     }
   }
 
-  /** What each CPU has counted, all pages that rules have. */
+  /** What each CPU has counted, page by page. */
   async read(operation: string): Promise<readonly Uint8Array[]> {
     return Promise.all(this.#pages.map(async (page) => must(await page.read(0, PAGE), operation)));
   }

@@ -5,13 +5,14 @@
  */
 import { FlowEvent, layout } from "../compile/abi.gen.ts";
 import { outcomeNames } from "../compile/outcomes.ts";
+import type { RuleTexts } from "../compile/rule-texts.ts";
 import { parseRules } from "../rules/parse.ts";
 import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import type { ArrayContent } from "./published.ts";
 
 /** Another number: a reader of this version cannot know what it says. */
-const FORMAT = 1;
+const FORMAT = 2;
 const CHUNK = layout.textChunk.size;
 
 /** Names of the events of the flow table in the order of their counters, e.g. "added". */
@@ -40,63 +41,42 @@ export interface DescribedRuleset {
 
 type ByDirection<Value> = { readonly [direction in Direction]: Value };
 
-/** Rules between two chances to leave. */
-const PART = 256;
-
-/** The entries of the map: whole chunks, of which the last one ends in at least one zero. */
-export function* encodeRulesetText(
-  texts: ByDirection<readonly string[]>,
-  counters: ByDirection<ArrayLike<number>>,
-): Sliced<ArrayContent> {
-  const writer = new TextWriter();
-  const head = JSON.stringify({ format: FORMAT, outcomes: outcomeNames, flowEvents });
-  writer.write(head.slice(0, -1));
-  for (const direction of ["ingress", "egress"] as const) {
-    writer.write(`,"${direction}":[`);
-    let part = "";
-    for (const [index, text] of texts[direction].entries()) {
-      const comma = index === 0 ? "" : ",";
-      part += `${comma}{"rule":${JSON.stringify(text)},"counter":${counters[direction][index]}}`;
-      if (index % PART !== PART - 1) continue;
-      writer.write(part);
-      part = "";
-      yield;
-    }
-    writer.write(`${part}]`);
-  }
-  writer.write("}");
-  return writer.chunks();
-}
-
-/** Collects text as UTF-8. */
-class TextWriter {
-  #bytes = new Uint8Array(CHUNK);
-  #length = 0;
-
-  write(text: string): void {
-    // A code unit takes at most three bytes, and there is always a zero behind the text.
-    const needed = this.#length + 3 * text.length + 1;
-    if (needed > this.#bytes.length) {
-      const bytes = new Uint8Array(Math.max(needed, 2 * this.#bytes.length));
-      bytes.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = bytes;
-    }
-    this.#length += encoder.encodeInto(text, this.#bytes.subarray(this.#length)).written;
-  }
-
-  chunks(): ArrayContent {
-    const count = Math.floor(this.#length / CHUNK) + 1;
-    const bytes = this.#bytes.subarray(0, count * CHUNK);
-    if (bytes.length === count * CHUNK) return { count, bytes };
-    const whole = new Uint8Array(count * CHUNK);
-    whole.set(bytes);
-    return { count, bytes: whole };
-  }
-}
-
+/** Counters between two chances to leave. */
+const PART = 4096;
 const encoder = new TextEncoder();
 
-/** Whether this chunk is the last one of its text: JSON holds no zero byte. */
+/**
+ * The entries of the map: whole chunks, of which the last one ends in at least one zero. In them, a line of
+ * JSON, a line for each rule (ingress first), and a line of the counters of all of them.
+ */
+export function* encodeRulesetText(
+  texts: ByDirection<RuleTexts>,
+  counters: ByDirection<ArrayLike<number>>,
+): Sliced<ArrayContent> {
+  const { ingress, egress } = texts;
+  const counts = { ingress: ingress.count, egress: egress.count };
+  const head = JSON.stringify({ format: FORMAT, outcomes: outcomeNames, flowEvents, ...counts });
+  const parts = [encoder.encode(`${head}\n`), ingress.bytes, egress.bytes];
+  for (const direction of ["ingress", "egress"] as const) {
+    const numbers = Array.from(counters[direction]);
+    for (let first = 0; first < numbers.length; first += PART) {
+      parts.push(encoder.encode(`${numbers.slice(first, first + PART).join(" ")} `));
+      yield;
+    }
+  }
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const count = Math.floor(length / CHUNK) + 1;
+  const bytes = new Uint8Array(count * CHUNK);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+    yield;
+  }
+  return { bytes, count };
+}
+
+/** Whether this chunk is the last one of its text, which holds no zero byte. */
 export function endsText(chunk: Uint8Array): boolean {
   return chunk.at(-1) === 0;
 }
@@ -104,23 +84,32 @@ export function endsText(chunk: Uint8Array): boolean {
 /** Reads what `encodeRulesetText` wrote; undefined for anything else. */
 export function decodeRulesetText(bytes: Uint8Array): DescribedRuleset | undefined {
   const end = bytes.indexOf(0);
+  const text = new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+  const [head = "", ...lines] = text.split("\n");
   let data: unknown;
   try {
-    data = JSON.parse(new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end)));
+    data = JSON.parse(head);
   } catch {
     return undefined;
   }
   if (!isRecord(data) || data.format !== FORMAT) return undefined;
-  const { outcomes, flowEvents } = data;
+  const { outcomes, flowEvents, ingress, egress } = data;
   if (!isList(outcomes, isString) || !isList(flowEvents, isString)) return undefined;
-  const ingress = readList(data.ingress);
-  const egress = readList(data.egress);
-  return ingress && egress && { outcomes, flowEvents, ingress, egress };
-}
-
-function readList(list: unknown): DescribedRule[] | undefined {
-  if (!isList(list, isWrittenRule)) return undefined;
-  return list.map(({ rule: text, counter }) => ({ text, rule: readRule(text), counter }));
+  if (!isCount(ingress) || !isCount(egress) || lines.length !== ingress + egress + 1) {
+    return undefined;
+  }
+  const counters = (lines.pop() ?? "").trim().split(" ");
+  const rules = lines.map((line, index) => ({
+    text: line,
+    rule: readRule(line),
+    counter: Number(counters[index]),
+  }));
+  return {
+    outcomes,
+    flowEvents,
+    ingress: rules.slice(0, ingress),
+    egress: rules.slice(ingress),
+  };
 }
 
 function readRule(text: string): Rule | undefined {
@@ -131,8 +120,8 @@ function readRule(text: string): Rule | undefined {
   }
 }
 
-function isWrittenRule(value: unknown): value is { rule: string; counter: number } {
-  return isRecord(value) && isString(value.rule) && Number.isInteger(value.counter);
+function isCount(value: unknown): value is number {
+  return Number.isInteger(value);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

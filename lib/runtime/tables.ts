@@ -9,6 +9,7 @@ import { encodeRules } from "../compile/encode.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { PortBits } from "../compile/port-bits.ts";
 import { Record } from "../compile/record.ts";
+import { RuleTexts } from "../compile/rule-texts.ts";
 import { buildIndex, type SearchIndex } from "../compile/search/index.ts";
 import {
   type NumberedSet,
@@ -19,7 +20,6 @@ import {
   setKeys,
 } from "../compile/sets.ts";
 import type { NativeObject } from "../native/binding.ts";
-import { writeRule } from "../rules/format.ts";
 import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import { inSlices } from "./in-slices.ts";
@@ -73,24 +73,12 @@ function repliesOf(
   return [before[0] | egress.replies | translated, before[1] | ingress.replies | translated];
 }
 
-/** Each rule as text: what it says is what it is. */
-function* textsOf(rules: readonly Rule[]): Sliced<readonly string[]> {
-  const texts = new Array<string>(rules.length);
-  for (const [index, rule] of rules.entries()) {
-    if (index % PART === PART - 1) yield;
-    texts[index] = writeRule(rule);
-  }
-  return texts;
-}
-
 function numberKeys(numbers: readonly number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(numbers).buffer);
 }
 
 const LAST_GENERATION = 2 ** 32 - 1;
 
-/** Rules between two chances to leave. */
-const PART = 256;
 const FEWER_STEPS =
   "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
 /** Prefixes of sets that are written or removed in one call. */
@@ -130,7 +118,6 @@ export class RuleTables {
   #nextSet = 1;
   #sets: Sets = new Map();
   #lists: Lists = { ingress: [], egress: [] };
-  #numbers: ByDirection<Uint32Array> = { ingress: new Uint32Array(), egress: new Uint32Array() };
   /** The end of what is done behind the last replace. */
   #cleaned: Promise<void> = Promise.resolve();
 
@@ -146,7 +133,7 @@ export class RuleTables {
 
   /** Counter of each rule in force. */
   counterNumbers(direction: Direction): Uint32Array {
-    return this.#numbers[direction];
+    return this.#counters.numbers(direction);
   }
 
   /** What each CPU has counted for each counter, page by page. */
@@ -174,8 +161,8 @@ export class RuleTables {
     }
     await this.#cleaned;
     const texts = {
-      ingress: await inSlices(textsOf(lists.ingress)),
-      egress: await inSlices(textsOf(lists.egress)),
+      ingress: await inSlices(RuleTexts.of(lists.ingress)),
+      egress: await inSlices(RuleTexts.of(lists.egress)),
     };
     const counters = await inSlices(this.#counters.assign(texts));
     const sets = new SetWriter(this.#nextSet, this.#sets);
@@ -195,7 +182,7 @@ export class RuleTables {
     this.#nextSet = sets.nextSet;
     this.#sets = sets.used;
     this.#lists = lists;
-    this.#numbers = counters.numbers;
+    this.#counters.commit(counters);
     // The new rules are in force, whatever becomes of the rest: what cannot be freed stays to close.
     this.#cleaned = this.#cleanUp(before, counters, sets.unused, operation).catch(() => undefined);
   }
@@ -203,7 +190,7 @@ export class RuleTables {
   /** All that the lists are to the program, in slices. */
   async #compile(
     lists: Lists,
-    texts: ByDirection<readonly string[]>,
+    texts: ByDirection<RuleTexts>,
     counters: Assignment,
     sets: SetWriter,
   ): Promise<Compiled> {
@@ -211,8 +198,12 @@ export class RuleTables {
       ingress: await inSlices(work("ingress")),
       egress: await inSlices(work("egress")),
     });
+    const numbers = {
+      ingress: counters.lists.ingress.numbers,
+      egress: counters.lists.egress.numbers,
+    };
     const rules = await each((direction) =>
-      encodeRules(lists[direction], counters.numbers[direction], sets),
+      encodeRules(lists[direction], numbers[direction], sets),
     );
     const consequences = await each((direction) => consequencesOf(lists[direction]));
     for (const direction of directions) {
@@ -230,7 +221,7 @@ export class RuleTables {
       const what = `steps in the search of the ${direction} rules`;
       assertWithin(what, this.#searchSteps, steps, FEWER_STEPS);
     }
-    const text = await inSlices(encodeRulesetText(texts, counters.numbers));
+    const text = await inSlices(encodeRulesetText(texts, numbers));
     return { rules, indexes, text, consequences };
   }
 
@@ -319,11 +310,10 @@ export class RuleTables {
     unusedSets: readonly NumberedSet[],
     operation: string,
   ): Promise<void> {
-    // A counter that is free is given to a new rule by the next replace, which waits for this.
-    await inSlices(this.#counters.commit(counters));
     const object = this.#object;
     const nothing = { count: 1, bytes: new Uint8Array(layout.rule.size) };
     await publish(object, "rulesets", Limit.GRACE_PLACE, [nothing], operation);
+    this.#counters.free(counters);
     await this.#removeSets(unusedSets);
     if (before.ingress.length + before.egress.length < WORTH_FREEING) return;
     const places = this.#idleSlot * DirectionIndex.DIRECTIONS;

@@ -1,6 +1,7 @@
 /** What a later process can read from a loaded program. */
 import { describe, expect, it } from "vitest";
-import { formatRule, type Rule, tcp, udp } from "../../lib/index.ts";
+import { RuleTexts } from "../../lib/compile/rule-texts.ts";
+import { type Rule, tcp, udp } from "../../lib/index.ts";
 import { atOnce } from "../../lib/rules/sliced.ts";
 import { Funnel } from "../../lib/runtime/funnel.ts";
 import { inspect } from "../../lib/runtime/inspect.ts";
@@ -16,7 +17,8 @@ function commented(length: number): Rule {
 
 function encode(ingress: readonly Rule[]) {
   const counters = { ingress: ingress.map((_, index) => index + 7), egress: [] };
-  return atOnce(encodeRulesetText({ ingress: ingress.map(formatRule), egress: [] }, counters));
+  const texts = { ingress: atOnce(RuleTexts.of(ingress)), egress: atOnce(RuleTexts.of([])) };
+  return atOnce(encodeRulesetText(texts, counters));
 }
 
 describe("the text of a ruleset", () => {
@@ -62,8 +64,8 @@ describe("the text of a ruleset", () => {
   });
 
   it("keeps the words of a rule that another version wrote", () => {
-    const text =
-      '{"format":1,"outcomes":[],"flowEvents":[],"ingress":[{"rule":"sctp actions fly","counter":1}],"egress":[]}';
+    const head = '{"format":2,"outcomes":[],"flowEvents":[],"ingress":1,"egress":0}';
+    const text = `${head}\nsctp actions fly\n1 `;
     expect(decodeRulesetText(new TextEncoder().encode(`${text}\0`))?.ingress).toEqual([
       { text: "sctp actions fly", rule: undefined, counter: 1 },
     ]);

@@ -23,20 +23,18 @@ const DOT = 0x2e;
 
 /** The last word of a mapped address. `text` is canonical: four numbers, and dots between them. */
 function ipv4Word(text: string): number {
-  const bytes = [0, 0, 0, 0];
-  let index = 0;
+  let address = 0;
   let number = 0;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code === DOT) {
-      bytes[index++] = number;
+      address = (address << 8) | number;
       number = 0;
     } else {
       number = number * 10 + code - ZERO;
     }
   }
-  bytes[index] = number;
-  return wordOf(bytes[0] as number, bytes[1] as number, bytes[2] as number, bytes[3] as number);
+  return wordOf(address >>> 16, (address >>> 8) & 0xff, address & 0xff, number);
 }
 
 /** A prefix in its 16-byte form. */
@@ -86,11 +84,10 @@ export function addressPrefixesAround(
   most: number,
 ): AddressPrefix[] {
   if (match.negate) return [NO_HELP];
-  const prefixes = match.prefixes.map((prefix) => {
-    const read = addressPrefix(prefix, family);
-    // All addresses of a family: nothing to look at, flows of the other one are elsewhere.
-    return prefix.length === 0 ? ANY_ADDRESS : read;
-  });
+  // All addresses of a family: nothing to look at, flows of the other one are elsewhere.
+  const prefixes = match.prefixes.map((prefix) =>
+    prefix.length === 0 ? ANY_ADDRESS : addressPrefix(prefix, family),
+  );
   if (prefixes.length <= most) return prefixes;
   const [first = ANY_ADDRESS] = prefixes;
   const length = prefixes.reduce(

@@ -80,6 +80,9 @@ function groupOf(match: Match, family: Family): number {
   );
 }
 
+const BOTH: readonly Family[] = ["ip", "ip6"];
+const FAMILIES: { readonly [family in Family]: readonly Family[] } = { ip: ["ip"], ip6: ["ip6"] };
+
 /** Whether a rule passes over no form of a packet (enum sfunnel_form). */
 function takesAnyForm({ match, action }: Rule): boolean {
   if (match.transport === "udp" || action.kind === "accept" || action.kind === "drop") return true;
@@ -105,8 +108,7 @@ export class Collector {
 
   add(index: number, rule: Rule): void {
     const { match } = rule;
-    const families: readonly Family[] = match.family === undefined ? ["ip", "ip6"] : [match.family];
-    for (const family of families) {
+    for (const family of match.family === undefined ? BOTH : FAMILIES[match.family]) {
       const entries = this.groups[groupOf(match, family)] as Entries;
       const { port } = match;
       if (port === undefined || port.negate || match.sport || match.dport) {
@@ -143,7 +145,10 @@ export class Collector {
     const isWhole =
       match.port === undefined &&
       takesAnyForm(rule) &&
-      [...saddrs, ...daddrs, ...sports, ...dports].every(({ isExact }) => isExact);
+      areExact(saddrs) &&
+      areExact(daddrs) &&
+      areExact(sports) &&
+      areExact(dports);
     const condition = isWhole ? 0 : this.#conditionOf(rule);
     for (const saddr of saddrs) {
       for (const daddr of daddrs) {
@@ -167,11 +172,19 @@ export class Collector {
   }
 }
 
+const ANY_ADDRESSES: readonly AddressPrefix[] = [ANY_ADDRESS];
+const ANY_PORTS: readonly PortPrefix[] = [ANY_PORT];
+const NO_PORTS: readonly PortPrefix[] = [NO_HELP];
+
+function areExact(prefixes: readonly { readonly isExact: boolean }[]): boolean {
+  return prefixes.every(({ isExact }) => isExact);
+}
+
 function addressesOf(match: Match["saddr"], family: Family, most: number) {
-  return match === undefined ? [ANY_ADDRESS] : addressPrefixesAround(match, family, most);
+  return match === undefined ? ANY_ADDRESSES : addressPrefixesAround(match, family, most);
 }
 
 function portsOf(match: Match["sport"], most: number) {
-  if (match === undefined) return [ANY_PORT];
-  return match.negate ? [NO_HELP] : portPrefixesAround(match.ranges, most);
+  if (match === undefined) return ANY_PORTS;
+  return match.negate ? NO_PORTS : portPrefixesAround(match.ranges, most);
 }
