@@ -21,6 +21,8 @@ export type RuleWarningCode =
   | "translates-service-port"
   /** A prefix with host bits set, such as 10.0.0.1/8; they are ignored. */
   | "host-bits"
+  /** `port` contradicts `sport` or `dport`: the rule matches no packet at all. */
+  | "matches-nothing"
   /** Earlier rules decide about every packet that this one matches. */
   | "never-reached";
 

@@ -1,10 +1,9 @@
 /** Which rules of a list are never reached, because earlier ones decide about all their packets. */
 import { Comparison, coversMatch } from "./cover.ts";
+import { CoverIndex } from "./cover-index.ts";
 import { writeMatch } from "./format.ts";
 import type { Rule } from "./types.ts";
 
-/** Rules behind this one are only compared with earlier ones of exactly the same match. */
-const COMPARED_RULES = 1000;
 /** Steps that comparing may take: a few rules with huge sets would take minutes otherwise. */
 const COMPARING_STEPS = 5_000_000;
 
@@ -41,18 +40,20 @@ export function findUnreached(rules: readonly Rule[]): ReadonlyMap<number, Unrea
   const comparison = new Comparison(COMPARING_STEPS);
   const unreached = new Map<number, Unreached>();
   const sameMatch = new Map<string, number[]>();
+  const earlier = new CoverIndex(comparison);
   for (const [index, rule] of rules.entries()) {
     const text = writeMatch(rule.match);
     const same = sameMatch.get(text) ?? [];
     sameMatch.set(text, same);
     const deciding =
       leaveNothing(rules, rule, same) ??
-      leaveNothing(rules, rule, covering(rules, index, comparison));
+      leaveNothing(rules, rule, covering(rules, rule, earlier, comparison));
     if (deciding !== undefined) {
       unreached.set(index, deciding);
     } else {
       // What earlier rules leave nothing of decides about nothing itself.
       same.push(index);
+      earlier.add(index, rule.match);
     }
   }
   return unreached;
@@ -85,20 +86,20 @@ function leaveNothing(
   return forNothing ? { deciding, except: left } : undefined;
 }
 
-/** Earlier rules that match every packet that the one at `index` matches. */
-function* covering(rules: readonly Rule[], index: number, comparison: Comparison) {
-  const later = rules[index];
-  if (later === undefined || index >= COMPARED_RULES) {
-    return;
-  }
-  for (let earlier = 0; earlier < index; earlier++) {
-    const rule = rules[earlier];
-    if (
-      rule !== undefined &&
-      comparison.take(1) &&
-      coversMatch(rule.match, later.match, comparison)
-    ) {
-      yield earlier;
+/** Earlier rules that match every packet that this one matches. */
+function* covering(
+  rules: readonly Rule[],
+  later: Rule,
+  earlier: CoverIndex,
+  comparison: Comparison,
+) {
+  for (const index of earlier.candidates(later.match)) {
+    const rule = rules[index];
+    if (!comparison.take(1)) {
+      return;
+    }
+    if (rule !== undefined && coversMatch(rule.match, later.match, comparison)) {
+      yield index;
     }
   }
 }

@@ -7,7 +7,7 @@ import type { RulePlaces } from "./parse.ts";
 import { formatPorts, portsInclude } from "./ports.ts";
 import { listWords, quoteText } from "./quote.ts";
 import type { Source } from "./source.ts";
-import type { Match, Rule, Transport } from "./types.ts";
+import type { Match, PortMatch, Rule, Transport } from "./types.ts";
 import { type Form, findUnreached } from "./unreached.ts";
 
 /** Steps that comparing a rule with those before it may take, for all rules together. */
@@ -67,6 +67,10 @@ function warnOfMatch(checked: CheckedRule, warn: Warn): void {
       'write "dport" if the port of the service is meant';
     warn(checked, "port-matches-either", message, places?.port);
   }
+  if (matchesNothing(rule.match)) {
+    const message = "no packet has ports for which all terms of this rule hold";
+    warn(checked, "matches-nothing", message, places?.start);
+  }
   for (const { offset, written } of places?.hostBits ?? []) {
     const parsed = parsePrefix(written);
     if (!("problem" in parsed)) {
@@ -76,6 +80,30 @@ function warnOfMatch(checked: CheckedRule, warn: Warn): void {
       warn(checked, "host-bits", message, offset);
     }
   }
+}
+
+/** Whether `port` contradicts the terms about one of the two. */
+function matchesNothing({ sport, dport, port }: Match): boolean {
+  if (port === undefined) {
+    return false;
+  }
+  const inside = (match: PortMatch | undefined) =>
+    match === undefined || match.negate ? undefined : match.ranges;
+  const [source, destination] = [inside(sport), inside(dport)];
+  if (port.negate) {
+    return [source, destination].some((ranges) =>
+      ranges?.every(({ first, last }) =>
+        port.ranges.some((range) => range.first <= first && last <= range.last),
+      ),
+    );
+  }
+  return [source, destination].every(
+    (ranges) =>
+      ranges !== undefined &&
+      ranges.every(({ first, last }) =>
+        port.ranges.every((range) => range.last < first || last < range.first),
+      ),
+  );
 }
 
 function warnOfFunnel(checked: CheckedRule, warn: Warn): void {
@@ -184,9 +212,11 @@ function warnOfTranslatedService(
   if (!matched) {
     return;
   }
-  const decided = rules
-    .slice(0, position)
-    .some(({ rule }) => comparison.take(1) && coversMatch(rule.match, itself, comparison));
+  let decided = false;
+  for (let earlier = 0; earlier < position && !decided && comparison.take(1); earlier++) {
+    const other = rules[earlier];
+    decided = other !== undefined && coversMatch(other.rule.match, itself, comparison);
+  }
   if (!decided) {
     const message =
       `this translates port ${action.dport} to itself, and the service side would refuse such ` +

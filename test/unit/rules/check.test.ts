@@ -65,6 +65,16 @@ describe("checkRules on text", () => {
     ["tcp port != 443 actions drop", ["port-matches-either at 1:5"]],
     ["tcp dport 179 actions unfunnel udp", ["unfunnel-without-allow at 1:23"]],
     ["tcp dport 179 sport 540 actions unfunnel udp allow 53", ["unfunnel-matches-sport at 1:15"]],
+    [
+      "tcp sport 9 dport 7 port 8 actions drop",
+      ["matches-nothing at 1:1", "port-matches-either at 1:21"],
+    ],
+    [
+      "tcp dport {7, 9} port != 6-9 actions drop",
+      ["matches-nothing at 1:1", "port-matches-either at 1:18"],
+    ],
+    ["tcp dport {7, 9} port != 6-8 actions drop", ["port-matches-either at 1:18"]],
+    ["tcp sport 9 dport 7 port {7, 8} actions drop", ["port-matches-either at 1:21"]],
     ["udp actions funnel udp dport 9 sport 1-9 every 30s", ["every-over-udp at 1:13"]],
     ["tcp sport 9 actions unfunnel translate tcp allow 53", ["unfunnel-matches-sport at 1:5"]],
     ["udp dport 179 sport 540 actions unfunnel udp allow 53", []],
