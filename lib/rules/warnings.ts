@@ -97,12 +97,10 @@ function matchesNothing({ sport, dport, port }: Match): boolean {
       ),
     );
   }
-  return [source, destination].every(
-    (ranges) =>
-      ranges !== undefined &&
-      ranges.every(({ first, last }) =>
-        port.ranges.every((range) => range.last < first || last < range.first),
-      ),
+  return [source, destination].every((ranges) =>
+    ranges?.every(({ first, last }) =>
+      port.ranges.every((range) => range.last < first || last < range.first),
+    ),
   );
 }
 

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, expect, it } from "vitest";
+import { limits } from "../../lib/compile/limits.ts";
 import { outcomeNames } from "../../lib/compile/outcomes.ts";
 import { anchorsOf, inlineRulesOf, linksOf } from "./document.ts";
 import { documents, readDocument, root } from "./documents.ts";
@@ -50,6 +51,20 @@ describe("docs/rules.md names", () => {
     const codes = unionOf("lib/rules/check.ts", "RuleWarningCode");
     expect(codes).toContain("host-bits");
     expect(tableOf("Warnings")).toEqual(codes);
+  });
+
+  it("every limit, and its number", () => {
+    const { text } = readDocument("docs/rules.md");
+    const [, section = ""] = text.split("\n## Limits\n");
+    const rows = [...section.matchAll(/^\| `(\w+)`[^|]* \| ([^|]+) \|/gm)];
+    const written = (value: number) => value.toLocaleString("en-US");
+    const numbers = Object.entries(limits).map(([name, value]) => [
+      name,
+      typeof value === "number"
+        ? written(value)
+        : `${written(value.least)} to ${written(value.most)}`,
+    ]);
+    expect(rows.map(([, name, number]) => [name, number])).toEqual(numbers);
   });
 
   it("every reason of an error", () => {
