@@ -25,7 +25,8 @@ const PACKAGES = {
   iperf3: "tests and the bench send bulk traffic with it",
   tcpdump: "tests look at what is on the wire",
   "qemu-system-x86": "tests try network cards and older kernels",
-  "busybox-static": "the first program of those machines",
+  "busybox-static": "the first program of those machines; asks for pages, in tests",
+  softflowd: "exports NetFlow and IPFIX to the collector of examples/, in tests",
   "xz-utils": "unpacks their kernels",
   "util-linux": "tests drop capabilities with setpriv, the demo makes namespaces with unshare",
 };

@@ -16,6 +16,15 @@ function markdownIn(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
+/** Those whose snippets are run as they stand. */
 export const documents: readonly Document[] = [...markdownIn("."), ...markdownIn("docs")].map(
   readDocument,
 );
+
+/** Those of examples: what they show is run by the tests of the examples. */
+export const exampleDocuments: readonly Document[] = readdirSync(join(root, "examples"), {
+  withFileTypes: true,
+})
+  .filter((entry) => entry.isDirectory())
+  .flatMap(({ name }) => markdownIn(join("examples", name)))
+  .map(readDocument);

@@ -5,10 +5,10 @@ import { describe, expect, it } from "vitest";
 import { limits } from "../../lib/compile/limits.ts";
 import { outcomeNames } from "../../lib/compile/outcomes.ts";
 import { anchorsOf, inlineRulesOf, linksOf } from "./document.ts";
-import { documents, readDocument, root } from "./documents.ts";
+import { documents, exampleDocuments, readDocument, root } from "./documents.ts";
 import { problemOfRules } from "./rules-snippet.ts";
 
-describe.each(documents)("$path", (document) => {
+describe.each([...documents, ...exampleDocuments])("$path", (document) => {
   it("links to what is there", () => {
     const broken = linksOf(document).filter(({ value }) => {
       if (/^https:/.test(value)) return false;

@@ -36,9 +36,14 @@ class Program {
     if (this.#lines.length === 0) throw new Error(`it ended without a word: ${this.#stderr}`);
   }
 
+  /** The lines that it has printed so far. */
+  get lines(): readonly string[] {
+    return this.#lines;
+  }
+
   /** Presses Ctrl-C, and gives the lines that it printed. Throws if it does not end well. */
-  async stop(): Promise<readonly string[]> {
-    this.#child.kill("SIGINT");
+  async stop(signal: "SIGINT" | "SIGTERM" = "SIGINT"): Promise<readonly string[]> {
+    this.#child.kill(signal);
     await this.#closed;
     const { exitCode, signalCode } = this.#child;
     if (exitCode !== 0) throw new Error(`it ended with ${exitCode ?? signalCode}: ${this.#stderr}`);
