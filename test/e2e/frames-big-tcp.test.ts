@@ -22,6 +22,7 @@ import {
 } from "../support/frames.ts";
 import { type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
+import { PYTHON } from "../support/python.ts";
 
 const linkSizesPath = fileURLToPath(new URL("../support/link-sizes.py", import.meta.url));
 
@@ -46,7 +47,7 @@ describe.skipIf(skipReason)(titled("super-packets of more than 64 KiB"), () => {
       [server, "eth0"],
     ];
     for (const [host, device] of ends) {
-      lab.run(host, "python3", "-I", linkSizesPath, device, `${BIG}`);
+      lab.run(host, PYTHON, "-I", linkSizesPath, device, `${BIG}`);
     }
     await echo(lab, server);
   });

@@ -2,13 +2,13 @@
  * Two ends whose flows are funneled in all four pairs and both families, talk between them that is
  * compared byte for byte, and what devices show of it: for tests of unusual frames and devices.
  */
-import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { type Direction, type DirectionStats, Funnel, type OutcomeName } from "../../lib/index.ts";
 import { ALL_FLOWS, CARRIER_PORT } from "./bulk.ts";
 import { FAMILIES, type Family, inFamily } from "./family.ts";
 import type { Endpoint, Host, Lab } from "./lab.ts";
+import { PYTHON } from "./python.ts";
 
 const framesPath = fileURLToPath(new URL("./frames.py", import.meta.url));
 const sniffPath = fileURLToPath(new URL("./sniff.py", import.meta.url));
@@ -16,18 +16,9 @@ const sniffPath = fileURLToPath(new URL("./sniff.py", import.meta.url));
 /** A port that no rule is about. */
 export const OTHER_PORT = 5300;
 
-let interpreter: string | undefined;
-
-/** The interpreter itself: what stands in the PATH may be a script that takes long to find it. */
-function pythonPath(): string {
-  const tell = ["-I", "-c", "import sys; print(sys.executable)"];
-  interpreter ??= execFileSync("python3", tell, { encoding: "utf8" }).trim();
-  return interpreter;
-}
-
 /** Starts one of our programs in Python on a host. */
 export function python(lab: Lab, host: Host, path: string, ...args: readonly string[]): Endpoint {
-  return lab.spawn(host, pythonPath(), "-I", path, ...args);
+  return lab.spawn(host, PYTHON, "-I", path, ...args);
 }
 
 /** Of the two hosts of {@link wired}. Their sums differ. */

@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { Capture } from "./capture.ts";
 import { Endpoint } from "./endpoint.ts";
 import { type Family, inFamily } from "./family.ts";
+import { PYTHON } from "./python.ts";
 
 export { Endpoint, type Message } from "./endpoint.ts";
 
@@ -174,7 +175,7 @@ export class Lab implements Disposable {
   /** Sends frames as they are, checksums and lengths included, out of a device. */
   sendFrames(host: Host, device: string, frames: readonly Uint8Array[]): void {
     const lines = frames.map((frame) => Buffer.from(frame).toString("hex")).join("\n");
-    execFileSync("ip", ["netns", "exec", host.netns, "python3", sendFramesPath, device], {
+    execFileSync("ip", ["netns", "exec", host.netns, PYTHON, sendFramesPath, device], {
       input: lines,
       stdio: ["pipe", "pipe", "pipe"],
     });

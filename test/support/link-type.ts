@@ -1,5 +1,6 @@
 /** An interface of a kind that sfunnel does not serve. */
 import { execFileSync } from "node:child_process";
+import { PYTHON } from "./python.ts";
 
 /** ARPHRD_CAN */
 export const ODD_LINK_TYPE = 280;
@@ -18,7 +19,7 @@ with open("/dev/net/tun", "r+b", buffering=0) as tun:
 export function addOddLink(netns: string, device: string): void {
   execFileSync("ip", ["-n", netns, "tuntap", "add", device, "mode", "tun"]);
   execFileSync("ip", [
-    ...["netns", "exec", netns, "python3", "-c", SET_LINK_TYPE],
+    ...["netns", "exec", netns, PYTHON, "-c", SET_LINK_TYPE],
     ...[device, `${ODD_LINK_TYPE}`],
   ]);
 }

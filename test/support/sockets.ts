@@ -1,11 +1,9 @@
 /** Sockets with options that those of Node have not. */
 import { fileURLToPath } from "node:url";
 import { type Endpoint, type Host, type Lab, onOneCpu } from "./lab.ts";
+import { PYTHON } from "./python.ts";
 
 const socketsPath = fileURLToPath(new URL("./sockets.py", import.meta.url));
-
-/** Debian's own: one that comes before it in the PATH may take long to start. */
-const PYTHON = "python3";
 
 /** Starts a role of sockets.py; all of them run on one CPU, so that nothing overtakes by chance. */
 export function sockets(

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { python } from "./frames.ts";
 import { type Endpoint, type Host, type Lab, onOneCpu } from "./lab.ts";
+import { PYTHON } from "./python.ts";
 
 const programPath = fileURLToPath(new URL("./translating.py", import.meta.url));
 
@@ -68,7 +69,7 @@ export class Sockets {
 
   /** `pinned`: see {@link onOneCpu}; where an acknowledgment must not come behind the next SYN. */
   static async on(lab: Lab, host: Host, { pinned = false } = {}): Promise<Sockets> {
-    const command = ["python3", "-I", programPath];
+    const command = [PYTHON, "-I", programPath];
     const endpoint = pinned
       ? lab.spawn(host, ...onOneCpu(...command))
       : python(lab, host, programPath);

@@ -10,6 +10,7 @@ import { formatAddress } from "../../../lib/rules/address.ts";
 import { eventually } from "../../support/lab.ts";
 import { must, mustFail, openDescriptors, skipReason, titled } from "../../support/native.ts";
 import { deleteNetns, makeNetns, type TestNetns } from "../../support/netns.ts";
+import { PYTHON } from "../../support/python.ts";
 
 const MANY = 1000;
 
@@ -109,7 +110,7 @@ describe.skipIf(skipReason !== undefined)(titled("routes"), () => {
       "quote = struct.pack('!IHBB', 6 << 28, 8, 58, 64) + b''.join(ends) + bytes([129]) + bytes(7)",
       "s.sendto(struct.pack('!BBHI', 2, 0, 0, 1290) + quote, ('2001:db8:9::1', 0))",
     ].join("\n");
-    netns.run("python3", "-c", probe);
+    netns.run(PYTHON, "-c", probe);
     expect(netns.run("ip", "route", "get", "2001:db8:66::1")).toContain("mtu 1290");
     const seen = await over(netns);
     expect(seen.filter((text) => !text.startsWith("2001:db8:9:"))).toEqual(["2001:db8::/32 1400"]);
@@ -190,7 +191,7 @@ describe.skipIf(skipReason !== undefined)(titled("routes"), () => {
       "total = (total & 0xffff) + (total >> 16); total = (total & 0xffff) + (total >> 16)",
       "s.sendto(body[:2] + struct.pack('!H', 0xffff - total) + body[4:], ('10.9.0.1', 0))",
     ].join("\n");
-    netns.run("python3", "-c", probe);
+    netns.run(PYTHON, "-c", probe);
     expect(netns.run("ip", "route", "get", "10.66.0.1")).toContain("mtu 1000");
     expect((await over(netns)).filter((text) => !text.startsWith("10.9.0."))).toEqual([
       "0.0.0.0/0 1400",
