@@ -121,12 +121,14 @@ export class Lab implements Disposable {
     this.configure(two, peer, peerAddress);
   }
 
-  /** Gives a device its address, of IPv4 in each family of the lab, and brings it up. */
-  configure(host: Host, device: string, address: string): void {
-    const addresses = this.#inFamilies(address).map((each) => {
-      const nodad = each.includes(":") ? " nodad" : "";
-      return `address add ${each} dev ${device}${nodad}`;
-    });
+  /** Gives a device its addresses, of IPv4 in each family of the lab, and brings it up. */
+  configure(host: Host, device: string, ...ofIpv4: readonly string[]): void {
+    const addresses = ofIpv4
+      .flatMap((address) => this.#inFamilies(address))
+      .map((each) => {
+        const nodad = each.includes(":") ? " nodad" : "";
+        return `address add ${each} dev ${device}${nodad}`;
+      });
     this.#batch(host, [...addresses, `link set dev ${device} up`]);
   }
 

@@ -1,0 +1,101 @@
+/**
+ * kube-proxy in its iptables and in its nftables mode, on a node whose pods are on a bridge. Clients
+ * outside come to a load balancer's address with `externalTrafficPolicy: Local`, and so with their own.
+ */
+import { describe, expect, it } from "vitest";
+import {
+  addressesFrom,
+  BALANCER_IP,
+  bridgeNode,
+  bridgePod,
+  CLUSTER_CIDR,
+  routeFrom,
+  serviceWith,
+  withAddresses,
+} from "../support/cluster.ts";
+import {
+  BULK,
+  CLIENTS,
+  expectAddressesKept,
+  planned,
+  SERVICE_PORTS,
+  TRANSLATED,
+  useCluster,
+  WAYS,
+} from "../support/cluster-affinity.ts";
+import { FAMILIES, inFamily } from "../support/family.ts";
+import { expectTransfers } from "../support/http.ts";
+import { MODES, type ProxyMode, runKubeProxy } from "../support/kube-proxy.ts";
+import { endpointName, servicePortName } from "../support/kube-proxy-nftables.ts";
+import type { Lab } from "../support/lab.ts";
+import { skipReason, titled } from "../support/native.ts";
+
+const OWN = "10.1.0.2";
+const GATEWAY = "10.1.0.1";
+/** Each test has clients of its own, of whom no load balancer has heard. */
+const [CONTROL = [], ...GROUPS] = [0, 1, 2, 3].map((group) =>
+  addressesFrom(`10.1.0.${10 + group * CLIENTS}`, CLIENTS),
+);
+const MB = 1_000_000;
+
+/** client eth0 - uplink node cni0 - eth0 of three pods. */
+function bridged(lab: Lab, mode: ProxyMode) {
+  const client = lab.host("client");
+  const node = bridgeNode(lab, "node", 1);
+  lab.link(client, "eth0", `${OWN}/24`, node.host, "uplink", `${GATEWAY}/24`);
+  withAddresses(lab, client, [...CONTROL, ...GROUPS.flat()]);
+  routeFrom(lab, client, GATEWAY, OWN);
+  const pods = [2, 3, 4].map((last) => bridgePod(lab, node, `pod${last}`, last));
+  const service = serviceWith(SERVICE_PORTS, {
+    loadBalancerAddress: BALANCER_IP,
+    externalTrafficPolicy: "Local",
+  });
+  runKubeProxy(lab, node.host, mode, { service, backends: pods }, { clusterCidr: CLUSTER_CIDR });
+  return { client, pods };
+}
+
+describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (mode) => {
+  const place = useCluster((lab) => bridged(lab, mode));
+
+  it.each(FAMILIES)("without sfunnel clients are split: %s", async (family) => {
+    const clients = { family, address: BALANCER_IP, sources: CONTROL, flows: TRANSLATED.asked };
+    expectAddressesKept(await place().expectSplit(clients));
+  });
+
+  it.each(WAYS.map((way, index) => ({ title: way.title, way, sources: GROUPS[index] ?? [] })))(
+    "each client has one pod: $title",
+    async ({ way, sources }) => {
+      const rules = planned(way, BALANCER_IP);
+      const clients = { address: BALANCER_IP, sources, flows: way.asked };
+      const all = FAMILIES.map((family) => ({ ...clients, family }));
+      expectAddressesKept(await place().expectTogether(rules, ...all));
+    },
+  );
+
+  it.each(WAYS)("bulk of a client goes where the rest does: $title", async (way) => {
+    const { lab, network, near, far } = place();
+    const { client, service } = planned(way, BALANCER_IP);
+    await Promise.all([near.begin(client), far.begin(service)]);
+    for (const family of FAMILIES) {
+      const clients = { family, address: BALANCER_IP, flows: way.asked };
+      const { host } = await place().podOf({ ...clients, source: OWN });
+      const address = inFamily(family, BALANCER_IP);
+      await expectTransfers(lab, host, network.client, address, BULK.tcp, [
+        { direction: "upload", length: 2 * MB },
+        { direction: "download", length: 2 * MB },
+      ]);
+    }
+    expect(await near.packets("egress", "funneled")).toBeGreaterThan(0);
+  });
+});
+
+describe("kube-proxy's rules for nftables", () => {
+  it("go by the names that kube-proxy gives its chains and sets", () => {
+    const port = { name: "p80", transport: "tcp", port: 80 } as const;
+    const service = { ...serviceWith([]), namespace: "ns1", name: "svc1" };
+    expect(servicePortName(service, port)).toBe("ULMVA6XW-ns1/svc1/tcp/p80");
+    expect(endpointName(service, port, "10.180.0.1")).toBe(
+      "5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80",
+    );
+  });
+});

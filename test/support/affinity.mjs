@@ -1,0 +1,113 @@
+// A program for the hosts of a Lab, of tests that ask who serves whom: `affinity.mjs ROLE
+// OPTIONS-AS-JSON`. "serve" answers on its ports with its name and with whom it sees; "ask" has many
+// addresses, and for each line of JSON on stdin asks flows from each of them. Tells of it as lines of
+// JSON. Bounded by itself: it ends after `seconds`, and when its starter has gone.
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, createServer, isIPv6 } from "node:net";
+import { createInterface } from "node:readline";
+
+const [role, text] = process.argv.slice(2);
+const options = JSON.parse(text ?? "{}");
+const { name, tcp = [], udp = [], seconds = 50 } = options;
+
+/** Each family apart: else a client's address of IPv4 would come as one of IPv6. */
+const EVERYWHERE = ["0.0.0.0", "::"];
+
+function tell(message) {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+}
+
+async function serveTcp(port, host) {
+  const server = createServer((socket) => {
+    const { remoteAddress: sender, remotePort: senderPort } = socket;
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(JSON.stringify({ name, sender, senderPort })));
+  });
+  server.listen({ port, host, ipv6Only: true });
+  await once(server, "listening");
+}
+
+async function serveUdp(port, host) {
+  const socket = createSocket(isIPv6(host) ? { type: "udp6", ipv6Only: true } : "udp4");
+  socket.on("message", (_, { address: sender, port: senderPort }) =>
+    socket.send(JSON.stringify({ name, sender, senderPort }), senderPort, sender),
+  );
+  socket.bind(port, host);
+  await once(socket, "listening");
+}
+
+async function askTcp({ address, port, source, from }, signal) {
+  const socket = connect({ host: address, port, localAddress: source, localPort: from, signal });
+  socket.on("error", () => {}); // Whoever waits for it hears of it.
+  let answer = "";
+  socket.setEncoding("utf8").on("data", (data) => {
+    answer += data;
+  });
+  await once(socket, "connect", { signal });
+  socket.write("who?");
+  await once(socket, "end", { signal });
+  return answer;
+}
+
+async function askUdp({ address, port, source, from }, signal) {
+  const socket = createSocket({ type: isIPv6(address) ? "udp6" : "udp4", reuseAddr: true });
+  try {
+    socket.bind(from, source);
+    await once(socket, "listening", { signal });
+    socket.connect(port, address);
+    await once(socket, "connect", { signal });
+    socket.send("who?");
+    const [answer] = await once(socket, "message", { signal });
+    return answer.toString();
+  } finally {
+    socket.close();
+  }
+}
+
+async function ask(question, limit) {
+  const { transport, port, source } = question;
+  const signal = AbortSignal.timeout(limit);
+  const asked = { transport, port, source };
+  try {
+    const answer = await (transport === "tcp" ? askTcp : askUdp)(question, signal);
+    return { ...asked, ...JSON.parse(answer) };
+  } catch (error) {
+    return { ...asked, error: signal.aborted ? "no answer" : (error.code ?? error.message) };
+  }
+}
+
+/**
+ * All sources at once, each its flows one after the other. The flow that comes first, and so may
+ * choose, differs from source to source.
+ */
+async function askAll({ address, flows, sources, from, limit = 10_000 }) {
+  const ofSources = await Promise.all(
+    sources.map(async (source, index) => {
+      const answers = [];
+      for (let turn = 0; turn < flows.length; turn++) {
+        const flow = flows[(index + turn) % flows.length];
+        answers.push(await ask({ ...flow, address, source, from }, limit));
+      }
+      return answers;
+    }),
+  );
+  return ofSources.flat();
+}
+
+setTimeout(() => process.exit(1), seconds * 1000);
+const lines = createInterface({ input: process.stdin });
+lines.on("close", () => process.exit(1));
+
+if (role === "serve") {
+  for (const host of EVERYWHERE) {
+    for (const port of tcp) await serveTcp(port, host);
+    for (const port of udp) await serveUdp(port, host);
+  }
+} else {
+  lines.on("line", async (line) => {
+    const { number, ...question } = JSON.parse(line);
+    tell({ event: "answers", number, answers: await askAll(question) });
+  });
+}
+tell({ event: "ready" });

@@ -1,0 +1,276 @@
+/**
+ * What every network of a cluster is asked: without sfunnel the flows of some clients go to several
+ * pods, and with it those of each client to one, in each of the ways that plan() knows.
+ */
+import { afterAll, beforeAll, expect } from "vitest";
+import {
+  type FunnelRuleset,
+  type PlanFlow,
+  type PlanOptions,
+  plan,
+  type Transport,
+} from "../../lib/index.ts";
+import {
+  type Answer,
+  type AskedFlow,
+  Asker,
+  failures,
+  podsOf,
+  serveAs,
+  splitClients,
+} from "./affinity.ts";
+import type { Pod } from "./cluster.ts";
+import { End } from "./ends.ts";
+import { FAMILIES, type Family, inFamily } from "./family.ts";
+import { eventually, type Host, Lab } from "./lab.ts";
+
+/** Ports that the pods serve, and of which kube-proxy knows each for itself. */
+const SERVED = { tcp: [80, 8080, 179], udp: [2055, 4739] } as const;
+
+export const SERVICE_PORTS: readonly { readonly transport: Transport; readonly port: number }[] = (
+  ["tcp", "udp"] as const
+).flatMap((transport) => SERVED[transport].map((port) => ({ transport, port })));
+
+/** A way of flows through a service port. */
+export interface Way {
+  readonly title: string;
+  readonly service: { readonly protocol: Transport; readonly port: number };
+  readonly flows: readonly PlanFlow[];
+  readonly tcp?: PlanOptions["tcp"];
+  /** What clients ask for: the service port itself and all that is funneled to it. */
+  readonly asked: readonly AskedFlow[];
+}
+
+/** Ports that all ways funnel and on which no server of ours is, for bulk traffic. */
+export const BULK = { tcp: 8443, udp: 6343 } as const;
+
+const web = {
+  service: { protocol: "tcp", port: 80 },
+  flows: [
+    { protocol: "udp", port: [2055, BULK.udp] },
+    { protocol: "tcp", port: [8080, BULK.tcp] },
+  ],
+  asked: [
+    { transport: "tcp", port: 80 },
+    { transport: "tcp", port: 8080 },
+    { transport: "udp", port: 2055 },
+  ],
+} as const;
+
+export const TRANSLATED: Way = {
+  title: "TCP translated and UDP in carriers, through TCP/80",
+  ...web,
+};
+
+export const ENCAPSULATED: Way = {
+  title: "TCP and UDP in carriers, through TCP/80",
+  ...web,
+  tcp: "encap",
+};
+
+export const OVER_UDP: Way = {
+  title: "TCP and UDP in carriers, through UDP/2055",
+  service: { protocol: "udp", port: 2055 },
+  flows: [
+    { protocol: "udp", port: [2055, 4739, BULK.udp] },
+    { protocol: "tcp", port: [179, BULK.tcp] },
+  ],
+  asked: [
+    { transport: "udp", port: 2055 },
+    { transport: "udp", port: 4739 },
+    { transport: "tcp", port: 179 },
+  ],
+};
+
+export const WAYS: readonly Way[] = [TRANSLATED, ENCAPSULATED, OVER_UDP];
+
+/** Rules of both sides. */
+export interface BothSides {
+  readonly client: FunnelRuleset;
+  readonly service: FunnelRuleset;
+}
+
+/** As plan() makes them for clients of these addresses of IPv4, in each family. */
+export function planned(
+  { service, flows, tcp }: Way,
+  address: string,
+  families: readonly Family[] = FAMILIES,
+): BothSides {
+  return plan({
+    service: { ...service, address: families.map((family) => inFamily(family, address)) },
+    flows,
+    ...(tcp && { tcp }),
+  });
+}
+
+/**
+ * So many clients ask. Each of three flows goes to one of three pods: without affinity between
+ * them, nobody is split with a probability of 9 to the power of -16, and all clients are on one pod
+ * with one of 3 to the power of -15.
+ */
+export const CLIENTS = 16;
+
+/** Every flow was seen with the address that it came from. */
+export function expectAddressesKept(answers: readonly Answer[]): void {
+  expect(answers.map(({ sender }) => sender)).toEqual(answers.map(({ source }) => source));
+}
+
+/** What a network looks like to its tests. */
+export interface Network {
+  /** Where clients ask, on whose eth0 flows are funneled. */
+  readonly client: Host;
+  readonly pods: readonly Pod[];
+}
+
+interface Kept<Each extends Network> {
+  readonly lab: Lab;
+  readonly network: Each;
+  readonly asker: Asker;
+  /** On the client's eth0, and on that of every pod. */
+  readonly near: End;
+  readonly far: End;
+}
+
+/** What clients ask for, and from which of their addresses; of IPv4. */
+export interface Clients {
+  readonly family: Family;
+  readonly address: string;
+  readonly sources: readonly string[];
+  readonly flows: readonly AskedFlow[];
+  readonly from?: number;
+}
+
+export class Place<Each extends Network = Network> implements Kept<Each> {
+  readonly lab: Lab;
+  readonly network: Each;
+  readonly asker: Asker;
+  readonly near: End;
+  readonly far: End;
+
+  constructor({ lab, network, asker, near, far }: Kept<Each>) {
+    this.lab = lab;
+    this.network = network;
+    this.asker = asker;
+    this.near = near;
+    this.far = far;
+  }
+
+  ask({ family, address, sources, ...rest }: Clients): Promise<readonly Answer[]> {
+    return this.asker.ask({
+      ...rest,
+      address: inFamily(family, address),
+      sources: sources.map((source) => inFamily(family, source)),
+    });
+  }
+
+  /**
+   * The control: with no rules on either side, all is answered and some clients are split, though
+   * each port for itself keeps each client on its pod. Gives the answers.
+   */
+  async expectSplit(clients: Clients): Promise<readonly Answer[]> {
+    await Promise.all([this.near.begin({}), this.far.begin({})]);
+    const answers = await this.ask(clients);
+    expect(failures(answers)).toEqual([]);
+    expect(splitClients(answers).length).toBeGreaterThan(0);
+    const again = await this.ask(clients);
+    expect(again.map(({ name }) => name)).toEqual(answers.map(({ name }) => name));
+    return answers;
+  }
+
+  /**
+   * With these rules all is answered, each client by one pod, and not all of them by the same; every
+   * rule has had its packets, and nothing but a way there and back has become of any. Gives the answers.
+   */
+  async expectTogether(rules: BothSides, ...all: readonly Clients[]): Promise<readonly Answer[]> {
+    await Promise.all([this.near.begin(rules.client), this.far.begin(rules.service)]);
+    const answers: Answer[] = [];
+    for (const clients of all) {
+      const ofThese = await this.ask(clients);
+      expect(failures(ofThese)).toEqual([]);
+      expect(splitClients(ofThese)).toEqual([]);
+      expect(new Set(ofThese.map(({ name }) => name)).size).toBeGreaterThan(1);
+      answers.push(...ofThese);
+    }
+    await this.#expectAllFunneled();
+    return answers;
+  }
+
+  async #expectAllFunneled(): Promise<void> {
+    const { near, far } = this;
+    // An ACK may still be on its way.
+    await eventually(
+      async () =>
+        (await near.packets("egress", "funneled")) ===
+          (await far.packets("ingress", "unfunneled")) &&
+        (await far.packets("egress", "reply_funneled")) ===
+          (await near.packets("ingress", "reply_unfunneled")),
+    );
+    for (const [end, direction] of [
+      [near, "egress"],
+      [far, "ingress"],
+    ] as const) {
+      const { rules } = (await end.funnel.stats())[direction];
+      expect(rules.filter(({ packets }) => packets === 0)).toEqual([]);
+    }
+    const met = async (end: End, direction: "ingress" | "egress") =>
+      Object.keys(await end.counted(direction)).sort();
+    expect(await met(near, "egress")).toEqual(["funneled", "no_match"]);
+    expect(await met(near, "ingress")).toEqual(["no_match", "reply_unfunneled"]);
+    expect(await met(far, "egress")).toEqual(["no_match", "reply_funneled"]);
+    const [arrived, ...more] = (await met(far, "ingress")).filter((name) => name !== "unfunneled");
+    expect(more).toEqual([]);
+    // What came to the service port itself.
+    expect(["no_match", "not_carrier"]).toContain(arrived);
+  }
+
+  /** The pod that serves a client now. */
+  async podOf(clients: Omit<Clients, "sources"> & { readonly source: string }): Promise<Pod> {
+    const answers = await this.ask({ ...clients, sources: [clients.source] });
+    const [name] = [...podsOf(answers).values()].flatMap((names) => [...names]);
+    const pod = this.network.pods.find((each) => each.name === name);
+    if (!pod) throw new Error(`no pod: ${JSON.stringify(answers)}`);
+    return pod;
+  }
+}
+
+/**
+ * A lab for all tests of the suite that calls this: its network, Funnels without rules on both sides,
+ * servers in all pods and somebody who asks on the client. Gives where a test finds them.
+ */
+export function useCluster<Each extends Network>(
+  build: (lab: Lab) => Each,
+  families: readonly Family[] = FAMILIES,
+): () => Place<Each> {
+  let lab: Lab | undefined;
+  let ends: readonly End[] = [];
+  let place: Place<Each> | undefined;
+
+  beforeAll(async () => {
+    lab = new Lab(families);
+    const network = build(lab);
+    const [first, ...others] = network.pods;
+    if (!first) throw new Error("no pods");
+    const near = await End.attach(network.client, "eth0");
+    ends = [near];
+    const far = await End.attach(first.host, "eth0");
+    ends = [near, far];
+    for (const { host } of others) await far.funnel.attach("eth0", { netns: host.netns });
+    const [asker] = await Promise.all([
+      Asker.on(lab, network.client),
+      ...network.pods.map(({ host, name }) =>
+        serveAs(lab as Lab, host, { name, tcp: SERVED.tcp, udp: SERVED.udp }),
+      ),
+    ]);
+    place = new Place({ lab, network, asker, near, far });
+  });
+
+  afterAll(async () => {
+    for (const end of ends) await end[Symbol.asyncDispose]();
+    lab?.[Symbol.dispose]();
+  });
+
+  return () => {
+    if (!place) throw new Error("asked for before the tests");
+    return place;
+  };
+}
