@@ -81,13 +81,13 @@ async function ask(question, limit) {
  * All sources at once, each its flows one after the other. The flow that comes first, and so may
  * choose, differs from source to source.
  */
-async function askAll({ address, flows, sources, from, limit = 10_000 }) {
+async function askAll({ address, flows, sources, limit = 10_000 }) {
   const ofSources = await Promise.all(
     sources.map(async (source, index) => {
       const answers = [];
       for (let turn = 0; turn < flows.length; turn++) {
         const flow = flows[(index + turn) % flows.length];
-        answers.push(await ask({ ...flow, address, source, from }, limit));
+        answers.push(await ask({ ...flow, address, source }, limit));
       }
       return answers;
     }),

@@ -9,6 +9,8 @@ const programPath = fileURLToPath(new URL("./affinity.mjs", import.meta.url));
 export interface AskedFlow {
   readonly transport: Transport;
   readonly port: number;
+  /** The client's own port; any by default. */
+  readonly from?: number;
 }
 
 /** What came of one flow from one of the client's addresses. */
@@ -26,8 +28,6 @@ export interface Question {
   readonly flows: readonly AskedFlow[];
   /** Addresses of this host, each of them a client of its own to a load balancer. */
   readonly sources: readonly string[];
-  /** The port of all flows; any by default. */
-  readonly from?: number;
   /** Milliseconds until a flow is given up. */
   readonly limit?: number;
 }

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, expect } from "vitest";
 import {
   type FunnelRuleset,
+  type Plan,
   type PlanFlow,
   type PlanOptions,
   plan,
@@ -95,7 +96,7 @@ export function planned(
   { service, flows, tcp }: Way,
   address: string,
   families: readonly Family[] = FAMILIES,
-): BothSides {
+): Plan {
   return plan({
     service: { ...service, address: families.map((family) => inFamily(family, address)) },
     flows,
@@ -122,6 +123,11 @@ export interface Network {
   readonly pods: readonly Pod[];
 }
 
+/** A line of /proc/net/tcp in any state but 06 (TIME_WAIT, which says nothing more) and 0A (LISTEN). */
+const OPEN_CONNECTION = /^\s*\d+: \S+ \S+ 0(?!6|A)/;
+
+const NO_RULES: BothSides = { client: {}, service: {} };
+
 interface Kept<Each extends Network> {
   readonly lab: Lab;
   readonly network: Each;
@@ -137,7 +143,7 @@ export interface Clients {
   readonly address: string;
   readonly sources: readonly string[];
   readonly flows: readonly AskedFlow[];
-  readonly from?: number;
+  readonly limit?: number;
 }
 
 export class Place<Each extends Network = Network> implements Kept<Each> {
@@ -155,6 +161,23 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
     this.far = far;
   }
 
+  /** Both sides follow these rules and count from zero; nothing of before is still on its way. */
+  async begin(rules: BothSides): Promise<void> {
+    await this.#quiet();
+    await Promise.all([this.near.begin(rules.client), this.far.begin(rules.service)]);
+  }
+
+  /** Waits until all connections are over, on both sides. */
+  async #quiet(): Promise<void> {
+    const hosts = [this.network.client, ...this.network.pods.map(({ host }) => host)];
+    for (const host of hosts) {
+      await eventually(() => {
+        const sockets = this.lab.run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6").split("\n");
+        return sockets.every((line) => !OPEN_CONNECTION.test(line));
+      });
+    }
+  }
+
   ask({ family, address, sources, ...rest }: Clients): Promise<readonly Answer[]> {
     return this.asker.ask({
       ...rest,
@@ -168,7 +191,7 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
    * each port for itself keeps each client on its pod. Gives the answers.
    */
   async expectSplit(clients: Clients): Promise<readonly Answer[]> {
-    await Promise.all([this.near.begin({}), this.far.begin({})]);
+    await this.begin(NO_RULES);
     const answers = await this.ask(clients);
     expect(failures(answers)).toEqual([]);
     expect(splitClients(answers).length).toBeGreaterThan(0);
@@ -182,7 +205,7 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
    * rule has had its packets, and nothing but a way there and back has become of any. Gives the answers.
    */
   async expectTogether(rules: BothSides, ...all: readonly Clients[]): Promise<readonly Answer[]> {
-    await Promise.all([this.near.begin(rules.client), this.far.begin(rules.service)]);
+    await this.begin(rules);
     const answers: Answer[] = [];
     for (const clients of all) {
       const ofThese = await this.ask(clients);

@@ -202,5 +202,8 @@ export function nftablesRules(
 ): string {
   const words = wordsOf(service);
   const ports = service.ports.flatMap((port) => portRules(words, service, port, backends, options));
-  return `${[...framework(words), ...ports].join("\n")}\n`;
+  // What stood there before goes in the same step.
+  const { ip } = words;
+  const anew = [`add table ${ip} kube-proxy`, `delete table ${ip} kube-proxy`];
+  return `${[...anew, ...framework(words), ...ports].join("\n")}\n`;
 }
