@@ -65,7 +65,7 @@ describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (
   it.each(WAYS.map((way, index) => ({ title: way.title, way, sources: GROUPS[index] ?? [] })))(
     "each client has one pod: $title",
     async ({ way, sources }) => {
-      const rules = planned(way, BALANCER_IP);
+      const rules = planned(way, [BALANCER_IP]);
       const clients = { address: BALANCER_IP, sources, flows: way.asked };
       const all = FAMILIES.map((family) => ({ ...clients, family }));
       expectAddressesKept(await place().expectTogether(rules, ...all));
@@ -74,7 +74,7 @@ describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (
 
   it.each(WAYS)("bulk of a client goes where the rest does: $title", async (way) => {
     const { lab, network, near } = place();
-    await place().begin(planned(way, BALANCER_IP));
+    await place().begin(planned(way, [BALANCER_IP]));
     for (const family of FAMILIES) {
       const clients = { family, address: BALANCER_IP, flows: way.asked };
       const { host } = await place().podOf({ ...clients, source: OWN });

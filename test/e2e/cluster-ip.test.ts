@@ -72,7 +72,7 @@ describe.skipIf(skipReason)(titled("a cluster IP"), () => {
     async (_, way, sources) => {
       const clients = { address: CLUSTER_IP, sources, flows: way.asked };
       const all = FAMILIES.map((family) => ({ ...clients, family }));
-      expectAddressesKept(await place().expectTogether(planned(way, CLUSTER_IP), ...all));
+      expectAddressesKept(await place().expectTogether(planned(way, [CLUSTER_IP]), ...all));
     },
   );
 
@@ -85,7 +85,7 @@ describe.skipIf(skipReason)(titled("a cluster IP"), () => {
     const options = { clusterCidr: CLUSTER_CIDR };
     runKubeProxy(lab, node.host, "iptables", { service, backends: [pod] }, options);
     forgetConnections(lab, node.host);
-    const { client, service: ofService } = planned(TRANSLATED, CLUSTER_IP);
+    const { client, service: ofService } = planned(TRANSLATED, [CLUSTER_IP]);
     const both = { egress: client.egress, ingress: ofService.ingress };
     await place().begin({ client: {}, service: both });
     const asker = await Asker.on(lab, pod.host);
@@ -114,7 +114,7 @@ describe.skipIf(skipReason)(titled("a cluster IP"), () => {
     const options = { clusterCidr: CLUSTER_CIDR };
     runKubeProxy(lab, node.host, "iptables", { service, backends: pods }, options);
     forgetConnections(lab, node.host);
-    const rules = planned(TRANSLATED, CLUSTER_IP);
+    const rules = planned(TRANSLATED, [CLUSTER_IP]);
     await place().begin({ client: {}, service: rules.service });
     await using end = await End.attach(node.host, "cni0");
     await end.funnel.attach("nodes", { netns: node.host.netns });

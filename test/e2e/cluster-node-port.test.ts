@@ -70,7 +70,7 @@ function oneNode(lab: Lab) {
 function bothPlans(way: Way): BothSides {
   const port = nodePort(way.service.port);
   const ofClient = { ...way, service: { ...way.service, port } };
-  return { client: planned(ofClient, NODE).client, service: planned(way, NODE).service };
+  return { client: planned(ofClient, [NODE]).client, service: planned(way, [NODE]).service };
 }
 
 /** The service port is asked for by its node port; what is funneled to it, as ever. */

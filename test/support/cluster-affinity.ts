@@ -94,11 +94,12 @@ export interface BothSides {
 /** As plan() makes them for clients of these addresses of IPv4, in each family. */
 export function planned(
   { service, flows, tcp }: Way,
-  address: string,
+  addresses: readonly string[],
   families: readonly Family[] = FAMILIES,
 ): Plan {
+  const address = families.flatMap((family) => addresses.map((each) => inFamily(family, each)));
   return plan({
-    service: { ...service, address: families.map((family) => inFamily(family, address)) },
+    service: { ...service, address },
     flows,
     ...(tcp && { tcp }),
   });
@@ -120,6 +121,8 @@ export function expectAddressesKept(answers: readonly Answer[]): void {
 export interface Network {
   /** Where clients ask, on whose eth0 flows are funneled. */
   readonly client: Host;
+  /** Other clients, if there are two kinds. */
+  readonly outside?: Host;
   readonly pods: readonly Pod[];
 }
 
@@ -132,7 +135,8 @@ interface Kept<Each extends Network> {
   readonly lab: Lab;
   readonly network: Each;
   readonly asker: Asker;
-  /** On the client's eth0, and on that of every pod. */
+  readonly outside: Asker | undefined;
+  /** On the eth0 of all clients, and on that of every pod. */
   readonly near: End;
   readonly far: End;
 }
@@ -144,19 +148,23 @@ export interface Clients {
   readonly sources: readonly string[];
   readonly flows: readonly AskedFlow[];
   readonly limit?: number;
+  /** The other kind of clients. */
+  readonly fromOutside?: boolean;
 }
 
 export class Place<Each extends Network = Network> implements Kept<Each> {
   readonly lab: Lab;
   readonly network: Each;
   readonly asker: Asker;
+  readonly outside: Asker | undefined;
   readonly near: End;
   readonly far: End;
 
-  constructor({ lab, network, asker, near, far }: Kept<Each>) {
+  constructor({ lab, network, asker, outside, near, far }: Kept<Each>) {
     this.lab = lab;
     this.network = network;
     this.asker = asker;
+    this.outside = outside;
     this.near = near;
     this.far = far;
   }
@@ -169,8 +177,8 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
 
   /** Waits until all connections are over, on both sides. */
   async #quiet(): Promise<void> {
-    const hosts = [this.network.client, ...this.network.pods.map(({ host }) => host)];
-    for (const host of hosts) {
+    const { client, outside, pods } = this.network;
+    for (const host of [client, ...(outside ? [outside] : []), ...pods.map(({ host }) => host)]) {
       await eventually(() => {
         const sockets = this.lab.run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6").split("\n");
         return sockets.every((line) => !OPEN_CONNECTION.test(line));
@@ -178,8 +186,11 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
     }
   }
 
-  ask({ family, address, sources, ...rest }: Clients): Promise<readonly Answer[]> {
-    return this.asker.ask({
+  ask(clients: Clients): Promise<readonly Answer[]> {
+    const { family, address, sources, fromOutside = false, ...rest } = clients;
+    const asker = fromOutside ? this.outside : this.asker;
+    if (!asker) throw new Error("nobody is outside");
+    return asker.ask({
       ...rest,
       address: inFamily(family, address),
       sources: sources.map((source) => inFamily(family, source)),
@@ -278,13 +289,15 @@ export function useCluster<Each extends Network>(
     const far = await End.attach(first.host, "eth0");
     ends = [near, far];
     for (const { host } of others) await far.funnel.attach("eth0", { netns: host.netns });
-    const [asker] = await Promise.all([
+    if (network.outside) await near.funnel.attach("eth0", { netns: network.outside.netns });
+    const [asker, outside] = await Promise.all([
       Asker.on(lab, network.client),
+      network.outside && Asker.on(lab, network.outside),
       ...network.pods.map(({ host, name }) =>
         serveAs(lab as Lab, host, { name, tcp: SERVED.tcp, udp: SERVED.udp }),
       ),
     ]);
-    place = new Place({ lab, network, asker, near, far });
+    place = new Place({ lab, network, asker, outside, near, far });
   });
 
   afterAll(async () => {
