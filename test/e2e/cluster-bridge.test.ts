@@ -23,6 +23,7 @@ import {
   useCluster,
   WAYS,
 } from "../support/cluster-affinity.ts";
+import { End } from "../support/ends.ts";
 import { FAMILIES, inFamily } from "../support/family.ts";
 import { expectTransfers } from "../support/http.ts";
 import { MODES, type ProxyMode, runKubeProxy } from "../support/kube-proxy.ts";
@@ -33,7 +34,7 @@ import { skipReason, titled } from "../support/native.ts";
 const OWN = "10.1.0.2";
 const GATEWAY = "10.1.0.1";
 /** Each test has clients of its own, of whom no load balancer has heard. */
-const [CONTROL = [], ...GROUPS] = [0, 1, 2, 3].map((group) =>
+const [CONTROL = [], ...GROUPS] = [0, 1, 2, 3, 4].map((group) =>
   addressesFrom(`10.1.0.${10 + group * CLIENTS}`, CLIENTS),
 );
 const MB = 1_000_000;
@@ -51,7 +52,7 @@ function bridged(lab: Lab, mode: ProxyMode) {
     externalTrafficPolicy: "Local",
   });
   runKubeProxy(lab, node.host, mode, { service, backends: pods }, { clusterCidr: CLUSTER_CIDR });
-  return { client, pods };
+  return { client, node: node.host, pods };
 }
 
 describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (mode) => {
@@ -62,17 +63,30 @@ describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (
     expectAddressesKept(await place().expectSplit(clients));
   });
 
-  it.each(WAYS.map((way, index) => ({ title: way.title, way, sources: GROUPS[index] ?? [] })))(
-    "each client has one pod: $title",
-    async ({ way, sources }) => {
+  it.each(WAYS.map((way, index) => [way.title, way, GROUPS[index] ?? []] as const))(
+    "each client has one pod: %s",
+    async (_, way, sources) => {
       const rules = planned(way, [BALANCER_IP]);
       const clients = { address: BALANCER_IP, sources, flows: way.asked };
       const all = FAMILIES.map((family) => ({ ...clients, family }));
-      expectAddressesKept(await place().expectTogether(rules, ...all));
+      expectAddressesKept(await place().expectTogether(rules, all));
     },
   );
 
-  it.each(WAYS)("bulk of a client goes where the rest does: $title", async (way) => {
+  // The node's own hook comes before kube-proxy.
+  it(`each client has one pod, funneled on the node: ${TRANSLATED.title}`, async () => {
+    const { network } = place();
+    await using end = await End.attach(network.node, "uplink");
+    const rules = planned(TRANSLATED, [BALANCER_IP], FAMILIES, "gateway");
+    const sources = GROUPS.at(-1) ?? [];
+    const clients = { address: BALANCER_IP, sources, flows: TRANSLATED.asked };
+    const all = FAMILIES.map((family) => ({ ...clients, family }));
+    const at = { end, out: "ingress", back: "egress" } as const;
+    expectAddressesKept(await place().expectTogether(rules, all, at));
+  });
+
+  const ways = WAYS.map((way) => [way.title, way] as const);
+  it.each(ways)("bulk of a client goes where the rest does: %s", async (_, way) => {
     const { lab, network, near } = place();
     await place().begin(planned(way, [BALANCER_IP]));
     for (const family of FAMILIES) {

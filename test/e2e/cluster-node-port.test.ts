@@ -109,7 +109,7 @@ describe.skipIf(skipReason)(titled("node ports"), () => {
     it(`each client has one pod: ${TRANSLATED.title}`, async () => {
       const [sources = []] = groups;
       const all = inBoth({ sources, flows: askedAt(TRANSLATED) });
-      await place().expectTogether(bothPlans(TRANSLATED), ...all);
+      await place().expectTogether(bothPlans(TRANSLATED), all);
     });
   });
 
@@ -121,7 +121,7 @@ describe.skipIf(skipReason)(titled("node ports"), () => {
     )("each client has one pod: %s", async (_, way, index) => {
       const sources = groups[1 + index] ?? [];
       const all = inBoth({ sources, flows: askedAt(way) });
-      expectAddressesKept(await place().expectTogether(bothPlans(way), ...all));
+      expectAddressesKept(await place().expectTogether(bothPlans(way), all));
     });
   });
 });

@@ -95,7 +95,9 @@ describe.skipIf(skipReason)(titled("an overlay of VXLAN"), () => {
     "each client in a pod has one pod: %s",
     async (_, way, sources) => {
       const rules = planned(way, [CLUSTER_IP], IPV4);
-      const answers = await place().expectTogether(rules, { ...ofPods, sources, flows: way.asked });
+      const answers = await place().expectTogether(rules, [
+        { ...ofPods, sources, flows: way.asked },
+      ]);
       expectAddressesKept(answers);
     },
   );
@@ -103,7 +105,7 @@ describe.skipIf(skipReason)(titled("an overlay of VXLAN"), () => {
   it(`each client outside has one pod: ${TRANSLATED.title}`, async () => {
     const rules = planned(TRANSLATED, [BALANCER_IP], IPV4);
     const clients = { ...ofOthers, sources: OUTSIDERS, flows: TRANSLATED.asked };
-    const answers = await place().expectTogether(rules, clients);
+    const answers = await place().expectTogether(rules, [clients]);
     // To this node's pods from its bridge, to the other's from its end of the overlay.
     const { node } = place().network;
     const ofNode = [gatewayOf(node), overlayAddress(node)];

@@ -198,10 +198,7 @@ describe.skipIf(skipReason)(titled("two nodes"), () => {
       "each client has one pod: %s",
       async (_, way, sources) => {
         const rules = planned(way, [BALANCER_IP]);
-        const answers = await place().expectTogether(
-          rules,
-          ...inBoth({ sources, flows: way.asked }),
-        );
+        const answers = await place().expectTogether(rules, inBoth({ sources, flows: way.asked }));
         expectAddressesKept(answers);
         expect(answers.map(({ name }) => name)).not.toContain("remote");
       },
@@ -223,7 +220,7 @@ describe.skipIf(skipReason)(titled("two nodes"), () => {
         const { far } = place();
         const { remapped } = (await far.funnel.stats()).flows;
         const all = inBoth({ sources, flows: asked });
-        const answers = await place().expectTogether(rules, ...all);
+        const answers = await place().expectTogether(rules, all);
         // Where they look alike the pod's side keeps them apart.
         const alike = asked.some(({ from }) => from !== undefined);
         expect((await far.funnel.stats()).flows.remapped > remapped).toBe(alike);
@@ -274,7 +271,7 @@ describe.skipIf(skipReason)(titled("two nodes"), () => {
       const { lab, network } = place();
       hashBy(lab, network, "addresses");
       const all = inBoth({ sources: byAddresses, flows: asked });
-      const answers = await place().expectTogether(planned(TRANSLATED, [BALANCER_IP]), ...all);
+      const answers = await place().expectTogether(planned(TRANSLATED, [BALANCER_IP]), all);
       // They do come by both nodes.
       const senders = new Set(answers.map(({ sender = "" }) => sender));
       for (const node of [0, 1] as const) {

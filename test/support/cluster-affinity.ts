@@ -4,8 +4,10 @@
  */
 import { afterAll, beforeAll, expect } from "vitest";
 import {
+  type Direction,
   type FunnelRuleset,
   type Plan,
+  type PlanClient,
   type PlanFlow,
   type PlanOptions,
   plan,
@@ -96,11 +98,12 @@ export function planned(
   { service, flows, tcp }: Way,
   addresses: readonly string[],
   families: readonly Family[] = FAMILIES,
+  client: PlanClient = "host",
 ): Plan {
   const address = families.flatMap((family) => addresses.map((each) => inFamily(family, each)));
   return plan({
     service: { ...service, address },
-    flows,
+    ...{ flows, client },
     ...(tcp && { tcp }),
   });
 }
@@ -150,6 +153,13 @@ export interface Clients {
   readonly limit?: number;
   /** The other kind of clients. */
   readonly fromOutside?: boolean;
+}
+
+/** Where flows are funneled as they go out, and unfunneled as they come back. */
+export interface ClientSide {
+  readonly end: End;
+  readonly out: Direction;
+  readonly back: Direction;
 }
 
 export class Place<Each extends Network = Network> implements Kept<Each> {
@@ -213,10 +223,16 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
 
   /**
    * With these rules all is answered, each client by one pod, and not all of them by the same; every
-   * rule has had its packets, and nothing but a way there and back has become of any. Gives the answers.
+   * rule has had its packets, and nothing but a way there and back has become of any. Gives the
+   * answers. `at`: where the client's rules are, if not on the clients themselves.
    */
-  async expectTogether(rules: BothSides, ...all: readonly Clients[]): Promise<readonly Answer[]> {
-    await this.begin(rules);
+  async expectTogether(
+    rules: BothSides,
+    all: readonly Clients[],
+    at: ClientSide = { end: this.near, out: "egress", back: "ingress" },
+  ): Promise<readonly Answer[]> {
+    await this.begin(at.end === this.near ? rules : { ...rules, client: {} });
+    if (at.end !== this.near) await at.end.begin(rules.client);
     const answers: Answer[] = [];
     for (const clients of all) {
       const ofThese = await this.ask(clients);
@@ -225,31 +241,30 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
       expect(new Set(ofThese.map(({ name }) => name)).size).toBeGreaterThan(1);
       answers.push(...ofThese);
     }
-    await this.#expectAllFunneled();
+    await this.#expectAllFunneled(at);
     return answers;
   }
 
-  async #expectAllFunneled(): Promise<void> {
-    const { near, far } = this;
+  async #expectAllFunneled({ end: near, out, back }: ClientSide): Promise<void> {
+    const { far } = this;
     // An ACK may still be on its way.
     await eventually(
       async () =>
-        (await near.packets("egress", "funneled")) ===
-          (await far.packets("ingress", "unfunneled")) &&
+        (await near.packets(out, "funneled")) === (await far.packets("ingress", "unfunneled")) &&
         (await far.packets("egress", "reply_funneled")) ===
-          (await near.packets("ingress", "reply_unfunneled")),
+          (await near.packets(back, "reply_unfunneled")),
     );
     for (const [end, direction] of [
-      [near, "egress"],
+      [near, out],
       [far, "ingress"],
     ] as const) {
       const { rules } = (await end.funnel.stats())[direction];
       expect(rules.filter(({ packets }) => packets === 0)).toEqual([]);
     }
-    const met = async (end: End, direction: "ingress" | "egress") =>
+    const met = async (end: End, direction: Direction) =>
       Object.keys(await end.counted(direction)).sort();
-    expect(await met(near, "egress")).toEqual(["funneled", "no_match"]);
-    expect(await met(near, "ingress")).toEqual(["no_match", "reply_unfunneled"]);
+    expect(await met(near, out)).toEqual(["funneled", "no_match"]);
+    expect(await met(near, back)).toEqual(["no_match", "reply_unfunneled"]);
     expect(await met(far, "egress")).toEqual(["no_match", "reply_funneled"]);
     const [arrived, ...more] = (await met(far, "ingress")).filter((name) => name !== "unfunneled");
     expect(more).toEqual([]);
@@ -272,7 +287,7 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
  * servers in all pods and somebody who asks on the client. Gives where a test finds them.
  */
 export function useCluster<Each extends Network>(
-  build: (lab: Lab) => Each,
+  build: (lab: Lab) => Each | Promise<Each>,
   families: readonly Family[] = FAMILIES,
 ): () => Place<Each> {
   let lab: Lab | undefined;
@@ -281,7 +296,7 @@ export function useCluster<Each extends Network>(
 
   beforeAll(async () => {
     lab = new Lab(families);
-    const network = build(lab);
+    const network = await build(lab);
     const [first, ...others] = network.pods;
     if (!first) throw new Error("no pods");
     const near = await End.attach(network.client, "eth0");
