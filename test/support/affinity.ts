@@ -1,7 +1,8 @@
 /** Who serves whom: what the tests of affinity ask, and how they judge the answers. */
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Transport } from "../../lib/index.ts";
-import type { Endpoint, Host, Lab } from "./lab.ts";
+import { type Endpoint, eventually, type Host, type Lab } from "./lab.ts";
 
 const programPath = fileURLToPath(new URL("./affinity.mjs", import.meta.url));
 
@@ -49,13 +50,24 @@ export function serveAs(
   return start(lab, host, "serve", options);
 }
 
+/** A line of /proc/net/tcp in any state but 06 (TIME_WAIT, which says nothing more) and 0A (LISTEN). */
+const OPEN_CONNECTION = /^\s*\d+: \S+ \S+ 0(?!6|A)/m;
+
+/** Waits until all connections of the host where a program runs are over. */
+export async function connectionsOver({ pid }: Endpoint): Promise<void> {
+  const tables = ["tcp", "tcp6"].map((name) => `/proc/${pid}/net/${name}`);
+  await eventually(() =>
+    tables.every((path) => !OPEN_CONNECTION.test(readFileSync(path, "latin1"))),
+  );
+}
+
 /** A host from which many clients ask. */
 export class Asker {
-  readonly #endpoint: Endpoint;
+  readonly endpoint: Endpoint;
   #questions = 0;
 
   private constructor(endpoint: Endpoint) {
-    this.#endpoint = endpoint;
+    this.endpoint = endpoint;
   }
 
   static async on(lab: Lab, host: Host): Promise<Asker> {
@@ -65,8 +77,8 @@ export class Asker {
   /** All answers, those of each source together. */
   async ask(question: Question): Promise<readonly Answer[]> {
     const number = this.#questions++;
-    this.#endpoint.say(JSON.stringify({ number, ...question }));
-    const { answers } = await this.#endpoint.message(
+    this.endpoint.say(JSON.stringify({ number, ...question }));
+    const { answers } = await this.endpoint.message(
       (message) => message.event === "answers" && message.number === number,
     );
     return answers as readonly Answer[];

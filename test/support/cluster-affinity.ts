@@ -17,6 +17,7 @@ import {
   type Answer,
   type AskedFlow,
   Asker,
+  connectionsOver,
   failures,
   podsOf,
   serveAs,
@@ -25,7 +26,7 @@ import {
 import type { Pod } from "./cluster.ts";
 import { End } from "./ends.ts";
 import { FAMILIES, type Family, inFamily } from "./family.ts";
-import { eventually, type Host, Lab } from "./lab.ts";
+import { type Endpoint, eventually, type Host, Lab } from "./lab.ts";
 
 /** Ports that the pods serve, and of which kube-proxy knows each for itself. */
 const SERVED = { tcp: [80, 8080, 179], udp: [2055, 4739] } as const;
@@ -129,9 +130,6 @@ export interface Network {
   readonly pods: readonly Pod[];
 }
 
-/** A line of /proc/net/tcp in any state but 06 (TIME_WAIT, which says nothing more) and 0A (LISTEN). */
-const OPEN_CONNECTION = /^\s*\d+: \S+ \S+ 0(?!6|A)/;
-
 const NO_RULES: BothSides = { client: {}, service: {} };
 
 interface Kept<Each extends Network> {
@@ -139,6 +137,8 @@ interface Kept<Each extends Network> {
   readonly network: Each;
   readonly asker: Asker;
   readonly outside: Asker | undefined;
+  /** One in each pod. */
+  readonly servers: readonly Endpoint[];
   /** On the eth0 of all clients, and on that of every pod. */
   readonly near: End;
   readonly far: End;
@@ -156,8 +156,7 @@ export interface Clients {
 }
 
 /** Where flows are funneled as they go out, and unfunneled as they come back. */
-export interface ClientSide {
-  readonly end: End;
+export interface ClientHooks {
   readonly out: Direction;
   readonly back: Direction;
 }
@@ -167,33 +166,25 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
   readonly network: Each;
   readonly asker: Asker;
   readonly outside: Asker | undefined;
+  readonly servers: readonly Endpoint[];
   readonly near: End;
   readonly far: End;
 
-  constructor({ lab, network, asker, outside, near, far }: Kept<Each>) {
+  constructor({ lab, network, asker, outside, servers, near, far }: Kept<Each>) {
     this.lab = lab;
     this.network = network;
     this.asker = asker;
     this.outside = outside;
+    this.servers = servers;
     this.near = near;
     this.far = far;
   }
 
   /** Both sides follow these rules and count from zero; nothing of before is still on its way. */
   async begin(rules: BothSides): Promise<void> {
-    await this.#quiet();
+    const askers = [this.asker, this.outside].flatMap((asker) => asker?.endpoint ?? []);
+    await Promise.all([...askers, ...this.servers].map(connectionsOver));
     await Promise.all([this.near.begin(rules.client), this.far.begin(rules.service)]);
-  }
-
-  /** Waits until all connections are over, on both sides. */
-  async #quiet(): Promise<void> {
-    const { client, outside, pods } = this.network;
-    for (const host of [client, ...(outside ? [outside] : []), ...pods.map(({ host }) => host)]) {
-      await eventually(() => {
-        const sockets = this.lab.run(host, "cat", "/proc/net/tcp", "/proc/net/tcp6").split("\n");
-        return sockets.every((line) => !OPEN_CONNECTION.test(line));
-      });
-    }
   }
 
   ask(clients: Clients): Promise<readonly Answer[]> {
@@ -224,15 +215,14 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
   /**
    * With these rules all is answered, each client by one pod, and not all of them by the same; every
    * rule has had its packets, and nothing but a way there and back has become of any. Gives the
-   * answers. `at`: where the client's rules are, if not on the clients themselves.
+   * answers. `at`: at which hooks the client's rules are, if not those of the clients themselves.
    */
   async expectTogether(
     rules: BothSides,
     all: readonly Clients[],
-    at: ClientSide = { end: this.near, out: "egress", back: "ingress" },
+    at: ClientHooks = { out: "egress", back: "ingress" },
   ): Promise<readonly Answer[]> {
-    await this.begin(at.end === this.near ? rules : { ...rules, client: {} });
-    if (at.end !== this.near) await at.end.begin(rules.client);
+    await this.begin(rules);
     const answers: Answer[] = [];
     for (const clients of all) {
       const ofThese = await this.ask(clients);
@@ -245,8 +235,8 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
     return answers;
   }
 
-  async #expectAllFunneled({ end: near, out, back }: ClientSide): Promise<void> {
-    const { far } = this;
+  async #expectAllFunneled({ out, back }: ClientHooks): Promise<void> {
+    const { near, far } = this;
     // An ACK may still be on its way.
     await eventually(
       async () =>
@@ -305,14 +295,14 @@ export function useCluster<Each extends Network>(
     ends = [near, far];
     for (const { host } of others) await far.funnel.attach("eth0", { netns: host.netns });
     if (network.outside) await near.funnel.attach("eth0", { netns: network.outside.netns });
-    const [asker, outside] = await Promise.all([
+    const [asker, outside, ...servers] = await Promise.all([
       Asker.on(lab, network.client),
       network.outside && Asker.on(lab, network.outside),
       ...network.pods.map(({ host, name }) =>
         serveAs(lab as Lab, host, { name, tcp: SERVED.tcp, udp: SERVED.udp }),
       ),
     ]);
-    place = new Place({ lab, network, asker, outside, near, far });
+    place = new Place({ lab, network, asker, outside, servers, near, far });
   });
 
   afterAll(async () => {

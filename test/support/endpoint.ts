@@ -57,6 +57,11 @@ export class Endpoint {
     });
   }
 
+  /** Of the program itself, in its host's namespace; undefined where it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   get messages(): readonly Message[] {
     return this.#messages;
   }

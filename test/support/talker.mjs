@@ -31,9 +31,10 @@ let say = () => {};
 let close = () => {};
 
 const roles = {
-  /** A line in, a line out. */
+  /** A line in, a line out. What it is to say by itself goes to who came last. */
   tcpServe() {
     createServer((socket) => {
+      say = (said) => socket.write(`${JSON.stringify({ text: said, name })}\n`);
       const { remoteAddress: sender, remotePort: senderPort } = socket;
       tell({ event: "connection", sender, senderPort });
       socket.setNoDelay(true);
