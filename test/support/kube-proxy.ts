@@ -43,7 +43,9 @@ export interface ProxyOptions {
 }
 
 /** Imported by address, since it is plain JavaScript and says nothing of its types. */
-const iptables = (await import(new URL("../../demo/kube-proxy.mjs", import.meta.url).href)) as {
+const { kubeProxyRules } = (await import(
+  new URL("../../demo/kube-proxy.mjs", import.meta.url).href
+)) as {
   kubeProxyRules(service: Service, backends: readonly Backend[], options: ProxyOptions): string;
 };
 
@@ -63,7 +65,25 @@ function seenIn(family: Family, service: Service, backends: readonly Backend[]) 
   };
 }
 
-/** Gives a node its rules, in each family of the lab; addresses are those of IPv4. */
+/** Rules that lead from the kernel's chains into kube-proxy's; they are there once. */
+const JUMP = /^-A (?:PREROUTING|OUTPUT|POSTROUTING|FORWARD) .*\n/gm;
+const withJumps = new WeakSet<Host>();
+
+/** What others have written on the node stays. */
+function writeIptables(node: Host, family: Family, rules: string): void {
+  const command = [`${IPTABLES[family]}-restore`, "--wait", "--noflush"];
+  feed(node, command, withJumps.has(node) ? rules.replace(JUMP, "") : rules);
+}
+
+function feed({ netns }: Host, command: readonly string[], input: string): void {
+  const stdio = ["pipe", "pipe", "pipe"] as const;
+  execFileSync("ip", ["netns", "exec", netns, ...command], { input, stdio: [...stdio] });
+}
+
+/**
+ * Gives a node its rules, in each family of the lab, in place of those that it had of this mode;
+ * addresses are those of IPv4.
+ */
 export function runKubeProxy(
   lab: Lab,
   node: Host,
@@ -74,15 +94,13 @@ export function runKubeProxy(
   for (const family of lab.families) {
     const seen = seenIn(family, service, backends);
     const options = clusterCidr ? { clusterCidr: inFamily(family, clusterCidr) } : {};
-    const [write, command] =
-      mode === "iptables"
-        ? [iptables.kubeProxyRules, [`${IPTABLES[family]}-restore`, "--wait"]]
-        : [nftablesRules, ["nft", "-f", "-"]];
-    execFileSync("ip", ["netns", "exec", node.netns, ...command], {
-      input: write(seen.service, seen.backends, options),
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    if (mode === "iptables") {
+      writeIptables(node, family, kubeProxyRules(seen.service, seen.backends, options));
+    } else {
+      feed(node, ["nft", "-f", "-"], nftablesRules(seen.service, seen.backends, options));
+    }
   }
+  if (mode === "iptables") withJumps.add(node);
 }
 
 /** Makes a node forget its connections. */
