@@ -4,6 +4,8 @@
  * puts its own address and any port in place of the client's (mark 0x4000, MASQUERADE).
  */
 import { beforeAll, describe, expect, it } from "vitest";
+import { snippetsOf } from "../docs/document.ts";
+import { readDocument } from "../docs/documents.ts";
 import { type Answer, type AskedFlow, failures, splitClients } from "../support/affinity.ts";
 import {
   addressesFrom,
@@ -39,7 +41,7 @@ import { skipReason, titled } from "../support/native.ts";
 const OWN = "10.1.0.2";
 const GATEWAY = "10.1.0.1";
 /** Each test has clients of its own, of whom no load balancer has heard. */
-const GROUPS = Array.from({ length: 14 }, (_, group) =>
+const GROUPS = Array.from({ length: 15 }, (_, group) =>
   addressesFrom(`10.1.0.${10 + group * CLIENTS}`, CLIENTS),
 );
 
@@ -125,6 +127,16 @@ function expectMasqueraded(answers: readonly Answer[]): void {
   expect(answers.filter(({ sender = "" }) => !ofNode.includes(sender))).toEqual([]);
 }
 
+/** The rules of docs/kubernetes.md that say this. */
+function documented(part: string): string {
+  const snippets = snippetsOf(readDocument("docs/kubernetes.md"));
+  const found = snippets.find(
+    ({ language, text }) => language === "sfunnel" && text.includes(part),
+  );
+  if (!found) throw new Error(`no rules with "${part}"`);
+  return found.text;
+}
+
 /**
  * Behind a node that picks another source port, one kind of carriers is known by its form. Two kinds,
  * or carriers of UDP, are known by the range out of which the kernel picks: below 512 it stays there,
@@ -165,14 +177,8 @@ const BEHIND_MASQUERADE: readonly {
   {
     title: "TCP and UDP in carriers of UDP, told by the range of their source ports",
     rules: {
-      client: {
-        egress: `udp dport 4739 actions funnel udp dport 2055 sport 540
-                 tcp dport 179 actions funnel udp dport 2055 sport 100`,
-      },
-      service: {
-        ingress: `udp dport 2055 sport 600-1023 actions unfunnel udp allow 4739
-                  udp dport 2055 sport 1-511 actions unfunnel tcp allow 179`,
-      },
+      client: { egress: documented("sport 100") },
+      service: { ingress: documented("sport 1-511") },
     },
     asked: OVER_UDP.asked,
   },
@@ -247,6 +253,26 @@ describe.skipIf(skipReason)(titled("two nodes"), () => {
         expect(await far.packets("ingress", "unfunneled")).toBe(0);
       },
     );
+  });
+
+  it("a carrier from a flow's own port is a connection to conntrack: a real one gets no answer", async () => {
+    const [sources = []] = others.slice(-3);
+    const keep = BEHIND_MASQUERADE.find(({ asked }) =>
+      asked.some(({ from }) => from !== undefined),
+    );
+    if (!keep) throw new Error("no rules");
+    await place().begin(keep.rules);
+    const [carried, real] = [
+      { transport: "udp", port: 2055, from: 20_000 },
+      { transport: "tcp", port: 80, from: 20_000 },
+    ] as const;
+    for (const each of inBoth({
+      sources: sources.slice(0, 1),
+      flows: [carried, real],
+      limit: 300,
+    })) {
+      expect(failures(await place().ask(each))).toMatchObject([{ transport: "tcp", port: 80 }]);
+    }
   });
 
   // Each node has an affinity of its own. (A router that goes by IPv6's flow label does not go by

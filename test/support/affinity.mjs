@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 
 const [role, text] = process.argv.slice(2);
 const options = JSON.parse(text ?? "{}");
-const { name, tcp = [], udp = [], seconds = 50 } = options;
+const { name, tcp = [], udp = [], seconds = 300 } = options;
 
 /** Each family apart: else a client's address of IPv4 would come as one of IPv6. */
 const EVERYWHERE = ["0.0.0.0", "::"];

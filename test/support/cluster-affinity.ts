@@ -251,8 +251,11 @@ export class Place<Each extends Network = Network> implements Kept<Each> {
       const { rules } = (await end.funnel.stats())[direction];
       expect(rules.filter(({ packets }) => packets === 0)).toEqual([]);
     }
+    // The kernel may choose a port for a real connection that a translated one has.
     const met = async (end: End, direction: Direction) =>
-      Object.keys(await end.counted(direction)).sort();
+      Object.keys(await end.counted(direction))
+        .filter((name) => name !== "direct_remapped")
+        .sort();
     expect(await met(near, out)).toEqual(["funneled", "no_match"]);
     expect(await met(near, back)).toEqual(["no_match", "reply_unfunneled"]);
     expect(await met(far, "egress")).toEqual(["no_match", "reply_funneled"]);
