@@ -111,6 +111,12 @@ export class Lab implements Disposable {
     return router;
   }
 
+  /** Takes a host away, and its devices with it. What runs there must have ended. */
+  remove({ netns }: Host): void {
+    execFileSync("ip", ["netns", "delete", netns], { stdio: ["ignore", "pipe", "pipe"] });
+    this.#hosts.splice(this.#hosts.indexOf(netns), 1);
+  }
+
   /** Joins two hosts by a veth pair; addresses with prefix length, e.g. "10.0.0.1/24". */
   link(one: Host, device: string, address: string, two: Host, peer: string, peerAddress: string) {
     execFileSync("ip", [

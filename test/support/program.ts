@@ -14,10 +14,10 @@ class Program {
   readonly #closed: Promise<unknown>;
   #stderr = "";
 
-  constructor([command = "", ...args]: readonly string[]) {
+  constructor([command = "", ...args]: readonly string[], timeout: number) {
     this.#child = spawn(command, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      timeout: LONGEST_RUN,
+      timeout,
       killSignal: "SIGKILL",
     });
     this.#closed = once(this.#child, "close");
@@ -62,11 +62,16 @@ export type { Program };
 /** The programs of one test, gone when it ends. */
 export class Programs implements AsyncDisposable {
   readonly #programs: Program[] = [];
+  readonly #longestRun: number;
+
+  constructor(longestRun: number = LONGEST_RUN) {
+    this.#longestRun = longestRun;
+  }
 
   /** Starts one in a host's namespace, or where the test runs; it has printed a line by then. */
   async start(host: Host | undefined, ...args: readonly string[]): Promise<Program> {
     const inside = host ? ["ip", "netns", "exec", host.netns] : [];
-    const program = new Program([...inside, process.execPath, ...args]);
+    const program = new Program([...inside, process.execPath, ...args], this.#longestRun);
     this.#programs.push(program);
     await program.ready();
     return program;
