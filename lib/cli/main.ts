@@ -79,7 +79,7 @@ function program(): Command {
     .addOption(
       new Option("--tcp <mode>", "how TCP travels over TCP").choices(["translate", "encap"]),
     )
-    .option("--sport <port>", "first source port of the carriers (default: 540)")
+    .option("--sport <ports>", "source port of the carriers, or 540-571 every 4s (default: 540)")
     .option("--json", "print JSON")
     .addHelpText("after", planHelp)
     .action((flows: string[], options: PlanCommandOptions) => plan(flows, options));

@@ -2,6 +2,7 @@
 import { OptionError } from "../errors.ts";
 import { plan as makePlan } from "../plan/plan.ts";
 import type {
+  CarrierPorts,
   Plan,
   PlanClient,
   PlanFlow,
@@ -10,6 +11,7 @@ import type {
   PlanSide,
   TcpMode,
 } from "../plan/types.ts";
+import { DURATION_WORDS, formatDuration, parseDuration } from "../rules/carrier-source.ts";
 import { formatRule, formatRules } from "../rules/format.ts";
 import { formatPortRange, parsePort } from "../rules/ports.ts";
 import { quoteText } from "../rules/quote.ts";
@@ -47,7 +49,7 @@ function readCommand(flows: readonly string[], command: PlanCommandOptions): Pla
     flows: flows.map(readFlow),
     ...(client !== undefined && { client: client as PlanClient }),
     ...(tcp !== undefined && { tcp: tcp as TcpMode }),
-    ...(sport !== undefined && { sport: readPort("--sport", sport) }),
+    ...(sport !== undefined && { sport: readSport(sport) }),
   };
 }
 
@@ -72,6 +74,23 @@ function readPort(option: string, text = ""): number {
   const port = parsePort(text.trim());
   if (port === undefined) throw wrong(option, "a port (1 to 65535)", text);
   return port;
+}
+
+const SPORT = /^(?<first>\d+)(?:-(?<last>\d+)(?:\s+every\s+(?<every>\S+))?)?$/;
+
+/** A port, or ports as rules have them: 540-571 every 4s. */
+function readSport(text: string): number | CarrierPorts {
+  const words = SPORT.exec(text.trim())?.groups;
+  if (words === undefined) {
+    throw wrong("--sport", 'a port, or ports such as "540-571 every 4s"', text);
+  }
+  const first = readPort("--sport", words.first);
+  if (words.last === undefined) return first;
+  const last = readPort("--sport", words.last);
+  if (words.every === undefined) return { first, last };
+  const every = parseDuration(words.every);
+  if (every === undefined) throw wrong("--sport", DURATION_WORDS, words.every);
+  return { first, last, every };
 }
 
 function wrong(option: string, expected: string, found: string): OptionError {
@@ -131,10 +150,16 @@ function describeFlow({ protocol, ports, mode, overhead, sport }: PlannedFlow): 
   const travels = {
     direct: "goes as it is",
     translate: "is translated",
-    encap: `goes in carriers from port ${sport}`,
+    encap: `goes in carriers from ${describePorts(sport)}`,
   }[mode];
   const grows = overhead === 0 ? "" : `, ${overhead} bytes more`;
   return `${ports.map(formatPortRange).join(",")}/${protocol} ${travels}${grows}`;
+}
+
+function describePorts(sport: PlannedFlow["sport"]): string {
+  if (typeof sport !== "object") return `port ${sport}`;
+  const { every } = sport;
+  return `ports ${formatPortRange(sport)}${every === undefined ? "" : ` every ${formatDuration(every)}`}`;
 }
 
 /** The document of --json: fields are added to it, never changed. */

@@ -1,12 +1,12 @@
 /** The options of a plan, checked, with nothing left out. */
 import { formatPrefix, parsePrefix } from "../rules/address.ts";
-import { readPortsInput } from "../rules/builders.ts";
+import { buildCarrierSource, readPortsInput } from "../rules/builders.ts";
 import { nearestWord } from "../rules/nearest.ts";
 import { checkOptionNames, optionError } from "../rules/options.ts";
 import { isPort, PORT_WORDS } from "../rules/ports.ts";
 import { listWords, quoteText, quoteValue } from "../rules/quote.ts";
 import type { Family, PortRange, Transport } from "../rules/types.ts";
-import type { PlanClient, TcpMode } from "./types.ts";
+import type { CarrierPorts, PlanClient, TcpMode } from "./types.ts";
 
 /** Flows as they were asked for. */
 export interface AskedFlow {
@@ -22,7 +22,7 @@ export interface Asked {
   readonly servicePort: number;
   readonly flows: readonly AskedFlow[];
   readonly client: PlanClient;
-  readonly sport: number;
+  readonly sport: CarrierPorts;
 }
 
 const CLIENTS: readonly PlanClient[] = ["host", "gateway", "redundant-gateways"];
@@ -40,10 +40,7 @@ export function readOptions(options: unknown): Asked {
   const { service, addresses } = readService(options.service);
   const client = readWord("client", options.client ?? "host", CLIENTS);
   const tcp = readTcp(options.tcp, service.over, client);
-  const { sport = DEFAULT_SPORT } = options;
-  if (!isPort(sport)) {
-    throw wrong("sport", PORT_WORDS, sport);
-  }
+  const sport = readSport(options.sport ?? DEFAULT_SPORT, service.over);
   const flows = readFlows(options.flows, service.over, tcp);
   return { ...service, addresses, client, sport, flows };
 }
@@ -92,6 +89,29 @@ function readTcp(value: unknown, over: Transport, client: PlanClient): TcpMode {
   const tcp = readWord("tcp", value, MODES);
   assertTranslatable("tcp", tcp, "tcp", over);
   return tcp;
+}
+
+/** One port is a range as well. */
+function readSport(value: unknown, over: Transport): CarrierPorts {
+  if (isPort(value)) {
+    return { first: value, last: value };
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw wrong("sport", `${PORT_WORDS}, or { first, last, every }`, value);
+  }
+  const source = buildCarrierSource("plan", value);
+  if (source.kind !== "range") {
+    throw wrong("sport", "{ first, last, every }", value);
+  }
+  const { first, last, every } = source;
+  if (every === undefined) {
+    return { first, last };
+  }
+  if (over === "udp") {
+    const problem = "only carriers of TCP move, and those of UDP need not";
+    throw optionError("plan", "sport.every", problem, "leave it out");
+  }
+  return { first, last, every };
 }
 
 function readFlows(value: unknown, over: Transport, tcp: TcpMode): AskedFlow[] {

@@ -1,10 +1,18 @@
 /** The rules of either side. */
 import { makeMatch } from "../rules/match.ts";
 import { HIGHEST_PORT, LOWEST_PORT, normalisePorts } from "../rules/ports.ts";
-import type { AddressMatch, Family, Match, PortMatch, PortRange, Rule } from "../rules/types.ts";
+import type {
+  AddressMatch,
+  CarrierSourcePort,
+  Family,
+  Match,
+  PortMatch,
+  PortRange,
+  Rule,
+} from "../rules/types.ts";
 import type { Asked } from "./read-options.ts";
 import type { Carriers, Travel } from "./travel.ts";
-import type { PlannedFlow, PlanSide } from "./types.ts";
+import type { CarrierPorts, PlannedFlow, PlanSide } from "./types.ts";
 
 const NOTHING = {
   ...{ family: undefined, saddr: undefined, daddr: undefined },
@@ -36,11 +44,11 @@ export function clientSide(asked: Asked, travel: Travel): PlanSide {
  */
 export function serviceSide(asked: Asked, travel: Travel): PlanSide {
   const { over, servicePort } = asked;
-  const match = { ...NOTHING, transport: over, dport: onePort(servicePort) };
+  const match = { ...NOTHING, transport: over, dport: portsOf(servicePort) };
   const bySourcePort = carriersNeedSourcePort(asked, travel);
   const decap = travel.carriers.map(
     ({ inner, sport, ports }): Rule => ({
-      match: makeMatch({ ...match, sport: bySourcePort ? onePort(sport) : undefined }),
+      match: makeMatch({ ...match, sport: bySourcePort ? portsOf(sport) : undefined }),
       action: { kind: "unfunnel", mode: "decap", inner, allow: normalisePorts(ports) },
     }),
   );
@@ -85,7 +93,7 @@ function funnelRule(
   if (mode === "direct" || sport === undefined) {
     return [];
   }
-  const source = { kind: "fixed", port: sport } as const;
+  const source = sourceOf(sport);
   return [{ match, action: { kind: "funnel", mode, over, dport: servicePort, sport: source } }];
 }
 
@@ -114,8 +122,8 @@ function answerMatch(
     transport: over,
     saddr: oneOf(family, addresses),
     // Carriers of TCP are told by their fixed fields.
-    sport: over === "udp" ? onePort(servicePort) : undefined,
-    dport: onePort(carrierPort),
+    sport: over === "udp" ? portsOf(servicePort) : undefined,
+    dport: portsOf(carrierPort),
   });
 }
 
@@ -124,6 +132,11 @@ function oneOf(family: Family, addresses: readonly string[]): AddressMatch {
   return { negate: false, prefixes: addresses.map((address) => ({ address, length })) };
 }
 
-function onePort(port: number): PortMatch {
-  return { negate: false, ranges: [{ first: port, last: port }] };
+function portsOf(ports: number | PortRange): PortMatch {
+  const { first, last } = typeof ports === "number" ? { first: ports, last: ports } : ports;
+  return { negate: false, ranges: [{ first, last }] };
+}
+
+function sourceOf(sport: number | CarrierPorts): CarrierSourcePort {
+  return typeof sport === "number" ? { kind: "fixed", port: sport } : { kind: "range", ...sport };
 }

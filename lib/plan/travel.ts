@@ -3,7 +3,7 @@ import { optionError } from "../rules/options.ts";
 import { HIGHEST_PORT } from "../rules/ports.ts";
 import type { PortRange, Transport } from "../rules/types.ts";
 import type { Asked } from "./read-options.ts";
-import type { PlannedFlow } from "./types.ts";
+import type { CarrierPorts, PlannedFlow } from "./types.ts";
 
 /** Bytes that a carrier adds to a packet. */
 const CARRIER_BYTES: Readonly<Record<Transport, number>> = { tcp: 20, udp: 8 };
@@ -11,7 +11,7 @@ const CARRIER_BYTES: Readonly<Record<Transport, number>> = { tcp: 20, udp: 8 };
 /** Carriers of one kind: all that hold the same protocol, which the service side has to know. */
 export interface Carriers {
   readonly inner: Transport;
-  readonly sport: number;
+  readonly sport: CarrierPorts;
   readonly ports: readonly PortRange[];
 }
 
@@ -40,7 +40,8 @@ export function planTravel(asked: Asked): Travel {
   );
   const flows = parts.map(({ protocol, ports, mode }): PlannedFlow => {
     const sport = mode === "encap" ? sports.get(protocol) : undefined;
-    return { protocol, ports, mode, overhead: mode === "encap" ? CARRIER_BYTES[over] : 0, sport };
+    const overhead = mode === "encap" ? CARRIER_BYTES[over] : 0;
+    return { protocol, ports, mode, overhead, sport: sport && onePortOrMore(sport) };
   });
   const portsOf = (mode: PlannedFlow["mode"], protocol: Transport) =>
     flows
@@ -57,17 +58,33 @@ export function planTravel(asked: Asked): Travel {
   };
 }
 
+/** As options have it. */
+function onePortOrMore(sport: CarrierPorts): number | CarrierPorts {
+  return sport.first === sport.last && sport.every === undefined ? sport.first : sport;
+}
+
 /**
- * A source port for carriers of each inner protocol, in the order in which flows name them: a flow
+ * Source ports for carriers of each inner protocol, in the order in which flows name them: a flow
  * that is added at the end moves no other to another port.
  */
-function carrierPorts(first: number, inner: readonly Transport[]): Map<Transport, number> {
+function carrierPorts(
+  { first, last, ...moving }: CarrierPorts,
+  inner: readonly Transport[],
+): Map<Transport, CarrierPorts> {
   const kinds = [...new Set(inner)];
-  if (first + kinds.length - 1 > HIGHEST_PORT) {
-    const problem = `carriers of ${kinds.join(" and ")} need two ports from ${first} on`;
-    throw optionError("plan", "sport", problem, `${HIGHEST_PORT - 1} is the highest here`);
+  const each = last - first + 1;
+  const needed = each * kinds.length;
+  if (first + needed - 1 > HIGHEST_PORT) {
+    const amount = needed === 2 ? "two" : needed;
+    const problem = `carriers of ${kinds.join(" and ")} need ${amount} ports from ${first} on`;
+    throw optionError("plan", "sport", problem, `${HIGHEST_PORT - needed + 1} is the highest here`);
   }
-  return new Map(kinds.map((kind, index) => [kind, first + index]));
+  return new Map(
+    kinds.map((kind, index) => [
+      kind,
+      { first: first + index * each, last: last + index * each, ...moving },
+    ]),
+  );
 }
 
 function overlap(ranges: readonly PortRange[], port: number): readonly PortRange[] {

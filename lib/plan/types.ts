@@ -48,10 +48,20 @@ export interface PlanOptions {
    */
   readonly tcp?: TcpMode;
   /**
-   * Source port of the carriers. Where carriers of TCP and of UDP have to be told apart, the second
-   * kind has the next one. Default: 540.
+   * Source port of the carriers, or several. Where carriers of TCP and of UDP have to be told apart,
+   * the second kind has the next one, or the next as many. Default: 540.
    */
-  readonly sport?: number;
+  readonly sport?: number | CarrierPorts;
+}
+
+/**
+ * Source ports `first` to `last` of carriers. With `every` (seconds) carriers of TCP move from one to
+ * the next with time, so that conntrack does not pin them to a dead backend.
+ */
+export interface CarrierPorts {
+  readonly first: number;
+  readonly last: number;
+  readonly every?: number;
 }
 
 /** Rule lists of one side, as `Funnel.load` takes them. An empty one needs no rule. */
@@ -69,8 +79,8 @@ export interface PlannedFlow {
   readonly mode: TcpMode | "direct";
   /** Bytes that each of its packets grows by on the way: 0, 8 or 20. */
   readonly overhead: number;
-  /** Source port of its carriers; undefined without one. */
-  readonly sport: number | undefined;
+  /** Source port of its carriers, or several; undefined without one. */
+  readonly sport: number | CarrierPorts | undefined;
 }
 
 /** What a warning is about. */
@@ -85,7 +95,7 @@ export type PlanWarningCode =
   | "policy-sees-service-port"
   /** An address of the service that is replaced before packets leave is never seen. */
   | "address-replaced"
-  /** conntrack keeps a dead backend for as long as carriers of TCP come. */
+  /** conntrack keeps carriers of TCP on a dead backend for a time. */
   | "backend-pinned"
   /** A NAT that changes the source port of carriers would break the plan. */
   | "source-port-matters"

@@ -1,5 +1,5 @@
 /** What a plan cannot see to itself. */
-import { formatPorts, normalisePorts, portsInclude } from "../rules/ports.ts";
+import { formatPortRange, formatPorts, normalisePorts, portsInclude } from "../rules/ports.ts";
 import type { Asked } from "./read-options.ts";
 import { carriersNeedSourcePort } from "./sides.ts";
 import type { Travel } from "./travel.ts";
@@ -51,17 +51,16 @@ function addressReplaced({ client }: Asked): Message {
     : undefined;
 }
 
-function backendPinned({ over }: Asked, { carriers }: Travel): Message {
-  if (over === "udp" || carriers.length === 0) {
+function backendPinned({ over, sport }: Asked, { carriers }: Travel): Message {
+  if (over === "udp" || carriers.length === 0 || sport.every !== undefined) {
     return undefined;
   }
-  const from = carriers.map(({ sport }) => sport).join(" and ");
-  const commands = carriers.map(({ sport }) => `conntrack -D -p tcp --sport ${sport}`);
+  const from = carriers.map((each) => formatPortRange(each.sport)).join(" and ");
   return (
-    `All carriers of a client come from port ${from}, and are one connection to conntrack: when ` +
-    "its backend dies, they go on to the dead one for as long as packets flow (kube-proxy clears " +
-    `such entries for UDP only). Delete the entries on the node (${commands.join("; ")}), or take ` +
-    "a service port of UDP."
+    `Carriers of a client from one source port (${from}) are one connection to conntrack: when its ` +
+    "backend dies, they go on to the dead one for two minutes, before Linux 5.14 for as long as " +
+    "packets flow (kube-proxy clears such entries for UDP only). Let them move, with a source port " +
+    "such as 540-571 every 4s, or take a service port of UDP."
   );
 }
 
@@ -70,7 +69,9 @@ function sourcePortMatters(asked: Asked, travel: Travel): Message {
     return undefined;
   }
   const { carriers } = travel;
-  const kinds = carriers.map(({ inner, sport }) => `${sport} (${inner.toUpperCase()} inside)`);
+  const kinds = carriers.map(
+    ({ inner, sport }) => `${formatPortRange(sport)} (${inner.toUpperCase()} inside)`,
+  );
   const need = carriers.length > 1 ? "tells what is inside carriers" : "knows carriers of UDP";
   return (
     `The service side ${need} by their source port, ${kinds.join(" and ")}: a NAT on the way that ` +

@@ -306,7 +306,8 @@ function buildFunnel(operation: string, transport: Transport, options: unknown):
   return { kind: "funnel", mode: "encap", over, dport, sport };
 }
 
-function buildCarrierSource(operation: string, input: unknown): CarrierSourcePort {
+/** @throws OptionError for what is no source port of a carrier. */
+export function buildCarrierSource(operation: string, input: unknown): CarrierSourcePort {
   if (input === "keep") {
     return { kind: "keep" };
   }

@@ -83,6 +83,19 @@ describe("sfunnel plan", () => {
     expect(variables[0]?.[1]).toContain("sport 700");
   });
 
+  it("takes ports to move through as rules have them", () => {
+    const args = [...service, "2055/udp", "--sport", "540-571 every 4s"];
+    const printed = succeed({ args });
+    expect(variablesIn(printed)[0]?.[1]).toContain("sport 540-571 every 4s");
+    expect(printed).toContain(
+      "#   2055/udp goes in carriers from ports 540-571 every 4s, 20 bytes",
+    );
+    const { flows } = JSON.parse(succeed({ args: [...args, "--json"] }));
+    expect(flows[0].sport).toEqual({ first: 540, last: 571, every: 4 });
+    const spread = succeed({ args: [...service, "2055/udp", "--sport", "540-549"] });
+    expect(spread).toContain("#   2055/udp goes in carriers from ports 540-549, 20 bytes");
+  });
+
   it("has a JSON document of a fixed shape", () => {
     const printed = succeed({ args: [...service, "2055,4739/udp", "--tcp", "encap", "--json"] });
     const { warnings } = plan({
@@ -119,8 +132,11 @@ describe("sfunnel plan", () => {
     [[...service, "2055/udp/translate"], "flows[0].mode: only TCP can be translated"],
     [
       [...service, "80/tcp", "--sport", "0x10"],
-      '--sport: expected a port (1 to 65535), found "0x10"',
+      '--sport: expected a port, or ports such as "540-571 every 4s", found "0x10"',
     ],
+    [[...service, "80/tcp", "--sport", "0-9"], '--sport: expected a port (1 to 65535), found "0"'],
+    [[...service, "80/tcp", "--sport", "540-571 every 4d"], "--sport: expected a duration in"],
+    [[...service, "2055/udp", "--sport", "540-541 every 4s"], "sport.every: the range comes round"],
     [
       [...service, "80/tcp", "--service", "179"],
       "--service: expected PORT/PROTOCOL, such as 179/tcp",

@@ -33,13 +33,25 @@ const asked = fc.record({
   client: fc.constantFrom("host" as const, "gateway" as const, "redundant-gateways" as const),
   tcp: fc.option(mode),
   sport: fc.integer({ min: 1, max: 65534 }),
+  // For so many ports more, and so many seconds each.
+  more: fc.option(fc.integer({ min: 0, max: 200 })),
+  every: fc.option(fc.integer({ min: 121, max: 86400 })),
 });
 
-const options = asked.map(({ address, port, protocol, flows, tcp, ...others }): PlanOptions => {
+/** From a port that leaves room for two kinds of carriers. */
+function sportOf(sport: number, more: number | null, every: number | null, moves: boolean) {
+  if (more === null) return sport;
+  const first = Math.min(sport, 65535 - 2 * more - 1);
+  return { first, last: first + more, ...(every !== null && moves && { every }) };
+}
+
+const options = asked.map((each): PlanOptions => {
+  const { address, port, protocol, flows, tcp, sport, more, every, ...others } = each;
   const overTcp = protocol === "tcp";
   return {
     ...others,
     service: { address, port, protocol },
+    sport: sportOf(sport, more, every, overTcp),
     ...(tcp !== null && overTcp && { tcp }),
     flows: flows.map((flow, index) => ({
       protocol: flow.protocol,

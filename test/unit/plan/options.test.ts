@@ -102,7 +102,27 @@ describe("options of plan", () => {
       "plan: flows[1].port: udp port 2055 stands in two flows",
     ],
     [{ service, flows, client: "gatway" }, "client", 'found "gatway" (did you mean "gateway"?)'],
-    [{ service, flows, sport: "540" }, "sport", 'expected a port (1 to 65535), found "540"'],
+    [
+      { service, flows, sport: "540" },
+      "sport",
+      'expected a port (1 to 65535), or { first, last, every }, found "540"',
+    ],
+    [{ service, flows, sport: { first: 540, last: 571, evry: 4 } }, "evry", 'mean "every"?'],
+    [{ service, flows, sport: { first: 541, last: 540 } }, "sport", "write 540-541"],
+    [{ service, flows, sport: { first: 540, last: 541, every: 4 } }, "sport.every", "8 seconds"],
+    [
+      { service: udp, flows, sport: { first: 540, last: 571, every: 4 } },
+      "sport.every",
+      "only carriers of TCP move",
+    ],
+    [
+      {
+        ...{ service, flows: [...flows, { ...translated, mode: "encap" }] },
+        sport: { first: 65500, last: 65519 },
+      },
+      "sport",
+      "carriers of udp and tcp need 40 ports from 65500 on (65496 is the highest here)",
+    ],
     [
       { service, flows: [...flows, { ...translated, mode: "encap" }], sport: 65535 },
       "sport",

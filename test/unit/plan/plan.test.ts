@@ -98,6 +98,32 @@ describe("plan", () => {
     });
   });
 
+  it("gives each kind of carriers ports of its own to move through", () => {
+    const sport = { first: 540, last: 571, every: 4 };
+    const others = { first: 572, last: 603, every: 4 };
+    const flows = [NETFLOW, HTTP];
+    const options = { service: BGP, flows, client: "redundant-gateways", sport } as const;
+    expect(lists(options)).toEqual({
+      "client ingress": [
+        "ip daddr 203.0.113.1 udp dport 2055 actions funnel tcp dport 179 sport 540-571 every 4s",
+        "ip daddr 203.0.113.1 tcp dport 8080 actions funnel tcp dport 179 sport 572-603 every 4s",
+      ],
+      "client egress": [
+        "ip saddr 203.0.113.1 tcp dport 540-571 actions unfunnel udp allow 1-65535",
+        "ip saddr 203.0.113.1 tcp dport 572-603 actions unfunnel tcp allow 1-65535",
+      ],
+      "service ingress": [
+        "tcp sport 540-571 dport 179 actions unfunnel udp allow 2055",
+        "tcp sport 572-603 dport 179 actions unfunnel tcp allow 8080",
+      ],
+    });
+    expect(plan(options).flows.map((flow) => flow.sport)).toEqual([sport, others]);
+    // One kind is known by its fixed fields.
+    expect(lists({ service: BGP, flows: [NETFLOW], sport })["service ingress"]).toEqual([
+      "tcp dport 179 actions unfunnel udp allow 2055",
+    ]);
+  });
+
   it("leaves the service port's own traffic alone, where a flow holds it too", () => {
     const telemetry = { address: "203.0.113.1", port: 2055, protocol: "udp" } as const;
     const flows = [

@@ -74,6 +74,13 @@ describe("warnings of a plan", () => {
     expect(codes(options)).toEqual(expected);
   });
 
+  it("leave out that a backend is pinned where carriers move", () => {
+    const options = { service: TCP, flows: [NETFLOW] } as const;
+    expect(codes(options)).toContain("backend-pinned");
+    const moving = { ...options, sport: { first: 540, last: 571, every: 4 } };
+    expect(codes(moving)).toEqual(codes(options).filter((code) => code !== "backend-pinned"));
+  });
+
   it("say it where there is nothing to do, and nothing else", () => {
     expect(plan({ service: UDP, flows: [NETFLOW] })).toMatchObject({
       client: { ingress: [], egress: [] },
@@ -91,9 +98,11 @@ describe("warnings of a plan", () => {
     expect(said.mtu).toContain("TCP/8080 and UDP/{ 2055, 6343-6345 } grow by 20 bytes");
     expect(said.mtu).toContain("1480");
     expect(warned({ service: UDP, flows: [HTTP] }).mtu).toContain("by 8 bytes");
-    expect(said["backend-pinned"]).toContain("540 and 541");
-    expect(said["backend-pinned"]).toContain("conntrack -D -p tcp --sport 541");
+    expect(said["backend-pinned"]).toContain("(540 and 541)");
     expect(said["source-port-matters"]).toContain("540 (UDP inside) and 541 (TCP inside)");
+    const several = warned({ ...options, sport: { first: 540, last: 549 } });
+    expect(several["backend-pinned"]).toContain("(540-549 and 550-559)");
+    expect(several["source-port-matters"]).toContain("540-549 (UDP inside) and 550-559 (TCP");
     expect(plan(options).warnings[0]?.message).toContain("100 client addresses");
     expect(plan(options).warnings[1]?.message).toContain("86400");
   });
