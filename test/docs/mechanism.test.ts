@@ -179,6 +179,7 @@ describe("commands", () => {
     ["another package", "npm install sfunel", "sfunel"],
     ["an option that the played docker does not know", "docker run --prvileged x", "prvileged"],
     ["a manifest that does not exist", "kubectl apply -f examples/none.yaml", "none.yaml"],
+    ["a folder without kustomization", "kubectl apply -k examples", "-k and a folder"],
   ])("do not pass with %s", async (_, line, problem) => {
     expect(await problemOfLast(...inFence("sh", line))).toContain(problem);
   });
@@ -188,6 +189,13 @@ describe("commands", () => {
     expect(await problemOfLast(...echo, ...inFence("text", "one"))).toBeUndefined();
     expect(await problemOfLast(...echo, ...inFence("text", "two"))).toContain("one");
     expect(await problemOfLast(...inFence("text", "one"))).toContain("output of nothing");
+  });
+});
+
+describe("JSON", () => {
+  it("passes line by line, and not with a line that is none", async () => {
+    expect(await problemOfLast(...inFence("json", '{"a": 1}', "[2]"))).toBeUndefined();
+    expect(await problemOfLast(...inFence("json", '{"a": 1}', "{a: 2}"))).toContain("JSON");
   });
 });
 

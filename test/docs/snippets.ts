@@ -26,6 +26,16 @@ async function problemOfOutput({ text, previous }: Snippet): Promise<Problem> {
   return printed === text ? undefined : `the commands before it print\n${printed}`;
 }
 
+/** Each line is a document of its own, as programs print them. */
+function problemOfJson({ text }: Snippet): Problem {
+  try {
+    for (const line of text.trim().split("\n")) JSON.parse(line);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
 const checkers: Readonly<Record<string, (snippet: Snippet) => Problem | Promise<Problem>>> = {
   sfunnel: ({ text }) => problemOfRules(text),
   ebnf: ({ text }) => problemOfGrammar(text),
@@ -33,6 +43,7 @@ const checkers: Readonly<Record<string, (snippet: Snippet) => Problem | Promise<
   ts: problemOfProgram,
   sh: ({ text }) => onHost(async (host) => (await runCommands(text, host)).problem),
   yaml: ({ text }) => onHost((host) => problemOfManifest(text, host)),
+  json: problemOfJson,
   text: problemOfOutput,
 };
 

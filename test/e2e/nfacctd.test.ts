@@ -2,9 +2,13 @@
  * The use case that the project began with (examples/nfacctd): routers whose BGP and flows have to
  * reach the same nfacctd behind a Kubernetes service, also after a pod has died.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkRules } from "../../lib/index.ts";
+import { succeed } from "../cli/sfunnel.ts";
+import { snippetsOf } from "../docs/document.ts";
+import { readDocument } from "../docs/documents.ts";
 import { eventually } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import {
@@ -24,7 +28,9 @@ const IPFIX: ServicePort = { name: "ipfix", transport: "udp", port: 4739 };
 
 /** As docs/nfacctd.md says, from when the endpoint has left the service. */
 const MOVES_WITHIN_MS = 30_000;
-const LONGEST_TEST_MS = 100_000;
+const LONGEST_TEST_MS = 150_000;
+/** Nothing of this is in a hurry: nfacctd prints once a second. */
+const LOOK_EVERY_MS = 100;
 
 /** Records of each export that are waited for to see that a router stays where it is. */
 const STAYS_FOR = 5;
@@ -34,6 +40,15 @@ function podsOf({ pods }: NfacctdLab, { address }: Router): readonly Pod[] {
   return pods.filter(
     ({ records, sessions }) =>
       sessions.has(address) || records.some(({ router }) => router === address),
+  );
+}
+
+/** Whether all three of a router have come somewhere: both exports, and BGP. */
+function isSeen({ pods }: NfacctdLab, { address }: Router): boolean {
+  const records = pods.flatMap((pod) => pod.records).filter(({ router }) => router === address);
+  return (
+    EXPORTS.every((version) => records.some((record) => record.version === version)) &&
+    pods.some(({ sessions }) => sessions.has(address))
   );
 }
 
@@ -47,8 +62,9 @@ function knowsPaths({ records }: Pod, { address, path }: Router, atLeast = 1): b
 
 /** Waits until each router's flows are recorded with the paths of its BGP. */
 async function untilAllAreServed(lab: NfacctdLab, atLeast = 1): Promise<void> {
-  await eventually(() =>
-    lab.routers.every((router) => lab.pods.some((pod) => knowsPaths(pod, router, atLeast))),
+  await eventually(
+    () => lab.routers.every((router) => lab.pods.some((pod) => knowsPaths(pod, router, atLeast))),
+    LOOK_EVERY_MS,
   );
 }
 
@@ -90,6 +106,21 @@ function startGateway(programs: Programs, { gateway, routers }: NfacctdLab, rule
   return programs.start(gateway, exampleFile("gateway.mjs"), "--rules", rules, ...interfaces);
 }
 
+/** The records that docs/nfacctd.md shows, without their counters. */
+function documentedRecords(): object[] {
+  const [shown] = snippetsOf(readDocument("docs/nfacctd.md")).filter(
+    ({ language }) => language === "json",
+  );
+  if (!shown) throw new Error("docs/nfacctd.md shows no record");
+  return shown.text
+    .trim()
+    .split("\n")
+    .map((line) => {
+      const { packets, bytes, ...record } = JSON.parse(line);
+      return record;
+    });
+}
+
 describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes service"), () => {
   it("without funneling: routers whose flows are not where their BGP is", {
     timeout: LONGEST_TEST_MS,
@@ -99,16 +130,7 @@ describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes servi
     lab.startRouters();
     const parted = () => lab.routers.filter((router) => podsOf(lab, router).length > 1);
     for (;;) {
-      await eventually(() =>
-        lab.routers.every(({ address }) => {
-          const records = lab.pods.flatMap((pod) => pod.records);
-          const own = records.filter(({ router }) => router === address);
-          return (
-            EXPORTS.every((version) => own.some((record) => record.version === version)) &&
-            lab.pods.some(({ sessions }) => sessions.has(address))
-          );
-        }),
-      );
+      await eventually(() => lab.routers.every((router) => isSeen(lab, router)), LOOK_EVERY_MS);
       // Chance may have it that all are together: once in 6561 times.
       if (parted().length > 0) break;
       lab.forget();
@@ -140,6 +162,10 @@ describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes servi
       lab.startRouters();
       await untilAllAreServed(lab);
       const before = homes(lab);
+      for (const record of documentedRecords()) {
+        const messages = lab.pods.flatMap(({ nfacctd }) => nfacctd.messages);
+        expect(messages).toContainEqual(expect.objectContaining(record));
+      }
 
       const dead = busiest(before);
       await lab.kill(dead);
@@ -163,7 +189,7 @@ describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes servi
     lab.serve([BGP]);
     await lab.unfunnel(exampleText("over-tcp/pod.rules"));
     const fixed = join(lab.folder, "gateway.rules");
-    writeFileSync(fixed, exampleText("over-tcp/gateway.rules").replace(/540-.*/, "540"));
+    writeFileSync(fixed, exampleText("over-tcp/gateway.rules").replace(/(?<=sport 540)-.*$/m, ""));
     const program = await startGateway(programs, lab, fixed);
     lab.startRouters();
     await untilAllAreServed(lab);
@@ -176,7 +202,7 @@ describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes servi
       lab.pods.some(({ sessions }) => sessions.has(address));
     await within(
       MOVES_WITHIN_MS,
-      eventually(() => moved.every(hasSession)),
+      eventually(() => moved.every(hasSession), LOOK_EVERY_MS),
     );
     // Their carriers go on, and conntrack sends them where they went before.
     for (const router of moved) {
@@ -189,5 +215,77 @@ describe.skipIf(skipReason).concurrent(titled("nfacctd behind a Kubernetes servi
     await startGateway(programs, lab, exampleFile("over-tcp/gateway.rules"));
     await within(MOVES_WITHIN_MS, untilAllAreServed(lab));
     homes(lab);
+  });
+});
+
+describe("the files of examples/nfacctd", () => {
+  describe.each([
+    { folder: "over-udp", protocol: "UDP", port: 2055 },
+    { folder: "over-tcp", protocol: "TCP", port: 179 },
+  ])("$folder", ({ folder, protocol, port }) => {
+    it.each(["gateway", "pod"])(
+      "%s.rules are what the command in their first line prints",
+      (side) => {
+        const [command = "", ...lines] = exampleText(`${folder}/${side}.rules`)
+          .trimEnd()
+          .split("\n");
+        // As a shell would split it.
+        const words = command.match(/"[^"]*"|\S+/g)?.map((word) => word.replaceAll('"', "")) ?? [];
+        const [mark, name, ...args] = words;
+        expect([mark, name]).toEqual(["#", "sfunnel"]);
+        const { client, service } = JSON.parse(succeed({ args: [...args, "--json"] }));
+        expect(lines).toEqual((side === "gateway" ? client : service).ingress);
+        expect(checkRules(lines.join("\n"))).toEqual([]);
+      },
+    );
+
+    it("has a service of that one port, with affinity, which finds the pods", () => {
+      const service = exampleText(`${folder}/service.yaml`);
+      expect(service.match(/(?<=\b(protocol|port|targetPort): ).*/g)).toEqual([
+        protocol,
+        `${port}`,
+        `${port}`,
+      ]);
+      expect(service).toMatch(/^ {2}sessionAffinity: ClientIP$/m);
+      expect(service).toMatch(/^ {6}timeoutSeconds: 86400$/m);
+      expect(service).toMatch(/^ {2}externalTrafficPolicy: Local$/m);
+      const labels = [service, exampleText("base/deployment.yaml")].map((text) =>
+        text.match(/app: \S+/g),
+      );
+      expect(new Set(labels.flat())).toEqual(new Set(["app: nfacctd"]));
+    });
+  });
+
+  it("are those that docs/nfacctd.md shows", () => {
+    const shown = snippetsOf(readDocument("docs/nfacctd.md"))
+      .filter(({ language }) => language === "sfunnel")
+      .map(({ text }) => text.trimEnd().split("\n"));
+    expect(shown).toHaveLength(4);
+    for (const [name = "", ...lines] of shown) {
+      const [, ...rules] = exampleText(name.replace("# ", "")).trimEnd().split("\n");
+      expect(lines, name).toEqual(rules);
+    }
+  });
+
+  it.each(["base", "over-udp", "over-tcp"])(
+    "%s has all files that its kustomization names",
+    (name) => {
+      const kustomization = exampleText(`${name}/kustomization.yaml`);
+      const named = kustomization.match(/(?<=^ +- (?:ruleset=)?)[\w./-]+$/gm) ?? [];
+      expect(named.length).toBeGreaterThan(1);
+      for (const path of named) expect(existsSync(exampleFile(`${name}/${path}`)), path).toBe(true);
+    },
+  );
+
+  it("name the same volumes, and give the rules to sfunnel under the name that it reads", () => {
+    const deployment = exampleText("base/deployment.yaml");
+    const maps = deployment.match(/(?<=configMap:\n +name: ).*/g);
+    const generated = ["base", "over-udp", "over-tcp"].flatMap(
+      (name) => exampleText(`${name}/kustomization.yaml`).match(/(?<=- name: ).*/g) ?? [],
+    );
+    expect(new Set(maps)).toEqual(new Set(generated));
+    expect(deployment).toMatch(/- name: rules\n +mountPath: \/etc\/sfunnel\n/);
+    expect(deployment).toMatch(/add: \[BPF, NET_ADMIN, SYS_ADMIN\]/);
+    expect(deployment).not.toMatch(/hostPath|\t/);
   });
 });

@@ -65,8 +65,11 @@ export function onOneCpu(...command: readonly string[]): readonly string[] {
 const LOOK_EVERY_MS = 3;
 
 /** Waits until a condition holds. The test's time-out bounds it. */
-export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((look) => setTimeout(look, LOOK_EVERY_MS));
+export async function eventually(
+  condition: () => boolean | Promise<boolean>,
+  lookEvery: number = LOOK_EVERY_MS,
+): Promise<void> {
+  while (!(await condition())) await new Promise((look) => setTimeout(look, lookEvery));
 }
 
 /** What runs on a host. */

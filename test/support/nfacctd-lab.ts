@@ -127,9 +127,7 @@ export class NfacctdLab implements Disposable {
     lab.link(this.#node, `pod${number}`, "10.2.0.254/32", host, "eth0", `${address}/24`);
     lab.ip(this.#node, "route", "add", `${address}/32`, "dev", `pod${number}`);
     lab.route(host, "10.2.0.254");
-    // As the init container of deployment.yaml does.
-    const redirect = "-t nat -A PREROUTING -p udp --dport 4739 -j REDIRECT --to-ports 2055";
-    lab.run(host, "iptables", "--wait", ...redirect.split(" "));
+    lab.run(host, "iptables", "--wait", ...iptablesArguments());
     const nfacctd = lab.spawn(
       // In a PID namespace, so that its processes go together, as those of a pod do. Through cat,
       // because it opens /dev/stdout, and what Node gives is a socket.
@@ -271,6 +269,14 @@ export class NfacctdLab implements Disposable {
       rmSync(this.folder, { recursive: true, force: true });
     }
   }
+}
+
+/** Of the init container that runs iptables. */
+function iptablesArguments(): string[] {
+  const [, list] =
+    /command: \[iptables\]\n +args: \[(.*)\]/.exec(exampleText("base/deployment.yaml")) ?? [];
+  if (list === undefined) throw new Error("deployment.yaml runs no iptables");
+  return list.split(", ").map((word) => word.replaceAll('"', ""));
 }
 
 function birdConfiguration(address: string, path: string): string {
