@@ -26,7 +26,6 @@ const PACKAGES = {
   tcpdump: "tests look at what is on the wire",
   pmacct: "nfacctd, the collector of examples/nfacctd, in its test",
   bird2: "routers that speak BGP to it",
-  softflowd: "their exports of flows",
   "qemu-system-x86": "tests try network cards and older kernels",
   "busybox-static": "the first program of those machines; asks for pages, in tests",
   softflowd: "exports NetFlow and IPFIX to the collector of examples/, in tests",
