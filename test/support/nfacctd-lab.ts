@@ -43,6 +43,9 @@ const EXPORTERS = [
   { version: 10, port: 4739 },
 ];
 
+/** Before a command that would go on for ever: it goes also when the test is killed. */
+const ENDS_WITH_US = ["setpriv", "--pdeathsig", "KILL"];
+
 /** Large enough for a datagram of a customer. */
 const LAN_MTU = 9000;
 
@@ -131,7 +134,8 @@ export class NfacctdLab implements Disposable {
     const nfacctd = lab.spawn(
       // In a PID namespace, so that its processes go together, as those of a pod do. Through cat,
       // because it opens /dev/stdout, and what Node gives is a socket.
-      ...[host, "unshare", "--pid", "--fork", "--kill-child", "sh", "-c", 'nfacctd -f "$0" | cat'],
+      ...[host, ...ENDS_WITH_US, "unshare", "--pid", "--fork", "--kill-child"],
+      ...["sh", "-c", 'nfacctd -f "$0" | cat'],
       this.#nfacctdConfiguration(),
     );
     return new Pod(host, address, nfacctd);
@@ -173,7 +177,9 @@ export class NfacctdLab implements Disposable {
     mkdirSync(folder);
     // Two first packets of a client at the same moment on two CPUs may go to two pods, since
     // kube-proxy's list is looked at and written to in two steps.
-    const start = (...command: string[]) => lab.spawn(host, ...onOneCpu(...command));
+    const start = (...command: string[]) => {
+      lab.spawn(host, ...ENDS_WITH_US, ...onOneCpu(...command));
+    };
     const bird = join(folder, "bird");
     writeFileSync(`${bird}.conf`, birdConfiguration(address, path));
     start("bird", "-f", "-c", `${bird}.conf`, "-s", `${bird}.ctl`, "-P", `${bird}.pid`);
