@@ -13,6 +13,7 @@ import { Running } from "../cli/sfunnel.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type Host, Lab, onOneCpu } from "./lab.ts";
 import { type FlowRecord, recordsOf, sessionsOf } from "./nfacctd-records.ts";
+import { PYTHON } from "./python.ts";
 
 const customersPath = fileURLToPath(new URL("./customers.py", import.meta.url));
 
@@ -192,7 +193,7 @@ export class NfacctdLab implements Disposable {
         ...["-v", `${version}`, "-n", `${SERVICE}:${port}`, "udp"],
       );
     }
-    start("python3", customersPath, CUSTOMER);
+    start(PYTHON, customersPath, CUSTOMER);
   }
 
   /** Gives the service these ports. */
