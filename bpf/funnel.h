@@ -36,6 +36,10 @@ static __always_inline __u16 flow_id_of(__u32 hash) {
     return id ? id : 1;
 }
 
+/*
+ * Ports that move are the same for all flows: one behind another of its client would meet, turn after turn,
+ * what conntrack still knows of the other, a dead backend for instance.
+ */
 static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
                                                  const struct sfunnel_flow *flow, __u32 turn) {
     __u64 span;
@@ -45,7 +49,8 @@ static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule
         return flow->sport;
     case SFUNNEL_SPORT_HASH:
         span = (__u32)rule->carrier_sport_last - rule->carrier_sport_first + 1;
-        return rule->carrier_sport_first + ((span * flow_hash(flow) >> 32) + turn) % span;
+        return rule->carrier_sport_first +
+               (rule->carrier_every ? turn % span : span * flow_hash(flow) >> 32);
     default:
         return rule->carrier_sport_first;
     }

@@ -2,7 +2,7 @@
 // nothing else is there yet. Each step says what it does, and is skipped when it is done.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -65,7 +65,26 @@ function installPackages() {
   }
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   run("apt-get", ["update", "-qq"], { env });
-  run("apt-get", ["install", "-qq", "-y", "--no-install-recommends", ...missing], { env });
+  startingNoServices(() => {
+    run("apt-get", ["install", "-qq", "-y", "--no-install-recommends", ...missing], { env });
+  });
+}
+
+/** Debian asks this program whether a package that it installs may start its services. */
+const POLICY = "/usr/sbin/policy-rc.d";
+
+/** Routing daemons and collectors are for tests, which start them in namespaces of their own. */
+function startingNoServices(install) {
+  if (existsSync(POLICY)) {
+    install();
+    return;
+  }
+  writeFileSync(POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
+  try {
+    install();
+  } finally {
+    rmSync(POLICY, { force: true });
+  }
 }
 
 function installNodeModules() {

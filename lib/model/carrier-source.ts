@@ -21,10 +21,9 @@ function sourcePort(sport: CarrierSourcePort, flow: Flow, time: number): number 
       return flow.sport;
     case "range": {
       const { first, last, every } = sport;
-      const begun = portOfHash(flowHash(flow), first, last);
-      if (every === undefined) return begun;
-      const turn = Math.floor(time / every);
-      return first + ((begun - first + turn) % (last - first + 1));
+      if (every === undefined) return portOfHash(flowHash(flow), first, last);
+      // The same for all flows, or one would meet what conntrack still knows of another.
+      return first + (Math.floor(time / every) % (last - first + 1));
     }
   }
 }
