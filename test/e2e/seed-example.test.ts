@@ -2,13 +2,13 @@
  * The example that the project began with (examples/nginx): a service with ClientIP affinity whose
  * pods serve 80 and 8080, behind the rules that kube-proxy makes of it.
  */
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { checkRules, formatRules, parseRules } from "../../lib/index.ts";
 import { succeed } from "../cli/sfunnel.ts";
 import { NOTHING, onHooks } from "../support/funnels.ts";
+import { runKubeProxy } from "../support/kube-proxy.ts";
 import { type Host, Lab, type Message } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { Programs } from "../support/program.ts";
@@ -17,13 +17,6 @@ import { pages, talker } from "../support/talk.ts";
 const example = (name: string) =>
   fileURLToPath(new URL(`../../examples/nginx/${name}`, import.meta.url));
 const read = (name: string) => readFileSync(example(name), "utf8");
-
-/** Imported by address, since it is plain JavaScript and says nothing of its types. */
-const { kubeProxyRules } = (await import(
-  new URL("../../demo/kube-proxy.mjs", import.meta.url).href
-)) as {
-  kubeProxyRules(service: object, backends: readonly { readonly address: string }[]): string;
-};
 
 const SERVICE = "203.0.113.10";
 const PODS = ["10.2.0.1", "10.2.0.2", "10.2.0.3"];
@@ -62,13 +55,10 @@ async function cluster(lab: Lab, ports: readonly number[]): Promise<Cluster> {
     name: "my-loadbalancer-service",
     address: SERVICE,
     affinitySeconds: 10800,
-    ports: ports.map((port) => ({ name: `p${port}`, transport: "tcp", port })),
+    ports: ports.map((port) => ({ name: `p${port}`, transport: "tcp" as const, port })),
   };
-  const rules = kubeProxyRules(
-    service,
-    PODS.map((address) => ({ address })),
-  );
-  execFileSync("ip", ["netns", "exec", node.netns, "iptables-restore", "--wait"], { input: rules });
+  const backends = PODS.map((address) => ({ address }));
+  runKubeProxy(lab, node, "iptables", { service, backends });
   for (const [index, pod] of pods.entries()) {
     await talker(lab, pod, "httpServe", { ports: [80, 8080], name: `pod ${index}` }).ready();
   }

@@ -3,20 +3,13 @@
  * the funnel on the client itself or on the gateway, and what such tests look at. Every device has
  * the offloads that the kernel gave it.
  */
-import { execFileSync } from "node:child_process";
 import { expect } from "vitest";
 import { type Direction, Funnel, type OutcomeName, type Transport } from "../../lib/index.ts";
 import { type Family, inFamily } from "./family.ts";
 import { outcomesMet } from "./flows.ts";
+import { runKubeProxy } from "./kube-proxy.ts";
 import { type Host, IPTABLES, type Lab } from "./lab.ts";
 import { portsOf } from "./wire.ts";
-
-/** Imported by address, since it is plain JavaScript and says nothing of its types. */
-const { kubeProxyRules } = (await import(
-  new URL("../../demo/kube-proxy.mjs", import.meta.url).href
-)) as {
-  kubeProxyRules(service: object, backends: readonly { readonly address: string }[]): string;
-};
 
 // Addresses whose sums differ: an inner checksum that was made for the wrong ones shows.
 export const CLIENT = "10.1.0.77";
@@ -158,17 +151,15 @@ function translate(lab: Lab, gateway: Host, node: Host, ports: readonly ServiceP
     lab.run(gateway, iptables, "-w", "-t", "nat", ...masquerade);
     const invalid = ["-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"];
     lab.run(gateway, iptables, "-w", "-A", "FORWARD", ...invalid);
-    const service = {
-      namespace: "default",
-      name: "bulk",
-      address: inFamily(family, SERVICE),
-      affinitySeconds: 10800,
-      ports: ports.map((port) => ({ name: `p${port.port}${port.transport}`, ...port })),
-    };
-    execFileSync("ip", ["netns", "exec", node.netns, `${iptables}-restore`, "--wait"], {
-      input: kubeProxyRules(service, [{ address: inFamily(family, POD) }]),
-    });
   }
+  const service = {
+    namespace: "default",
+    name: "bulk",
+    address: SERVICE,
+    affinitySeconds: 10800,
+    ports: ports.map((port) => ({ name: `p${port.port}${port.transport}`, ...port })),
+  };
+  runKubeProxy(lab, node, "iptables", { service, backends: [{ address: POD }] });
 }
 
 /** Other values than the 1500 of every device. */
