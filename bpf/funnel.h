@@ -37,8 +37,8 @@ static __always_inline __u16 flow_id_of(__u32 hash) {
 }
 
 /*
- * Ports that move are the same for all flows: one behind another of its client would meet, turn after turn,
- * what conntrack still knows of the other, a dead backend for instance.
+ * Ports that move are the same for all flows: one behind another of its client would meet, turn
+ * after turn, what conntrack still knows of the other, a dead backend for instance.
  */
 static __always_inline __u16 carrier_source_port(const struct sfunnel_rule *rule,
                                                  const struct sfunnel_flow *flow, __u32 turn) {

@@ -20,8 +20,8 @@ Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count);
 /* Puts a new inner array of `count` entries at outer[slot], in one step for who reads it. */
 Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count);
 /*
- * The same with arrays that were made before, at slots one behind the other. The kernel keeps them from
- * then on.
+ * The same with arrays that were made before, at slots one behind the other. The kernel keeps them
+ * from then on.
  */
 Result<Done> placeArrays(const Map &outer, uint32_t slot,
                          const std::vector<std::shared_ptr<const Map>> &arrays);
