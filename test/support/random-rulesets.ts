@@ -10,6 +10,7 @@ import type {
   PortRange,
   Rule,
   Ruleset,
+  Transport,
 } from "../../lib/rules/types.ts";
 import { normaliseRules } from "../../lib/rules/validate.ts";
 import type { Random } from "./random.ts";
@@ -81,6 +82,13 @@ function randomRanges(random: Random): PortRange[] {
     }
   }
   return merged;
+}
+
+/** What may be done with packets of a transport. */
+export function randomActionOf(random: Random, transport: Transport): Action {
+  return transport === "tcp" && random.chance(30)
+    ? randomTranslation(random)
+    : randomAction(random);
 }
 
 function randomAction(random: Random): Action {
