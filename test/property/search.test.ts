@@ -12,18 +12,13 @@ import { atOnce } from "../../lib/rules/sliced.ts";
 import { arbitraryRules } from "../support/arbitrary-rules.ts";
 import { borderFlow } from "../support/border-flows.ts";
 import { walkIndex } from "../support/index-walk.ts";
-import { LinearSearch } from "../support/linear-search.ts";
+import { LinearSearch, type Probe } from "../support/linear-search.ts";
 import { overlappingRules } from "../support/overlapping-rules.ts";
 import { type Random, seededRandom } from "../support/random.ts";
 import { ruleKinds } from "../support/rule-kinds.ts";
 import { search } from "../support/search-index.ts";
 
 const FORMS: readonly Form[] = ["plain", "plain", "plain", "carrier", "marked"];
-
-interface Probe {
-  readonly flow: Flow;
-  readonly form: Form;
-}
 
 function probeOf(random: Random, rules: readonly Rule[]): Probe {
   const flow = borderFlow(random, rules);
