@@ -96,6 +96,12 @@ interface Compiled {
   readonly consequences: ByDirection<Consequences>;
 }
 
+/** What was of rules alone that are in force no more. */
+interface Gone {
+  readonly counters: Assignment;
+  readonly sets: readonly NumberedSet[];
+}
+
 export interface TablesOptions {
   /** Steps that a search may take in this program. */
   readonly searchSteps?: number;
@@ -118,6 +124,8 @@ export class RuleTables {
   #nextSet = 1;
   #sets: Sets = new Map();
   #lists: Lists = { ingress: [], egress: [] };
+  /** What rules had that have gone, and under which there may still be a packet. */
+  #gone: Gone[] = [];
   /** The end of what is done behind the last replace. */
   #cleaned: Promise<void> = Promise.resolve();
 
@@ -160,6 +168,8 @@ export class RuleTables {
       assertWithin(`${direction} rules`, limits.rules, lists[direction].length);
     }
     await this.#cleaned;
+    // Done already, unless that has failed.
+    await this.#letGo(operation);
     const texts = {
       ingress: await inSlices(RuleTexts.of(lists.ingress)),
       egress: await inSlices(RuleTexts.of(lists.egress)),
@@ -173,18 +183,20 @@ export class RuleTables {
       await this.#flip(operation);
     } catch (error) {
       this.#counters.revert(counters);
-      // If this fails as well it costs memory until close, nothing else.
+      // If this fails as well it costs memory until close, nothing else: nobody gets these numbers again.
       await this.#removeSets(sets.fresh);
       throw error;
+    } finally {
+      this.#nextSet = sets.nextSet;
     }
 
     const before = this.#lists;
-    this.#nextSet = sets.nextSet;
     this.#sets = sets.used;
     this.#lists = lists;
     this.#counters.commit(counters);
-    // The new rules are in force, whatever becomes of the rest: what cannot be freed stays to close.
-    this.#cleaned = this.#cleanUp(before, counters, sets.unused, operation).catch(() => undefined);
+    this.#gone.push({ counters, sets: sets.unused });
+    // The new rules are in force, whatever becomes of the rest.
+    this.#cleaned = this.#cleanUp(before, operation).catch(() => undefined);
   }
 
   /** All that the lists are to the program, in slices. */
@@ -260,7 +272,7 @@ export class RuleTables {
   ): Promise<void> {
     const object = this.#object;
     const ports = directions.flatMap((direction) => consequences[direction].translatedPorts);
-    const words = this.#translatedPorts.add(ports);
+    const words = this.#translatedPorts.changedBy(ports);
     check(
       await object.update(
         "translated_ports",
@@ -270,6 +282,7 @@ export class RuleTables {
       ),
       operation,
     );
+    this.#translatedPorts.set(words);
     const both = <Value>(of: ByDirection<Value>) => [of.ingress, of.egress];
     const places = this.#idleSlot * DirectionIndex.DIRECTIONS;
     // Together: the kernel waits for running programs at each of the maps of maps.
@@ -303,20 +316,29 @@ export class RuleTables {
     }
   }
 
-  /** Frees what only the old rules had, once no packet is under them any more. */
-  async #cleanUp(
-    before: Lists,
-    counters: Assignment,
-    unusedSets: readonly NumberedSet[],
-    operation: string,
-  ): Promise<void> {
-    const object = this.#object;
+  /**
+   * Waits until no packet is under rules that have gone, and frees what only they had. Before that, no
+   * other rules may come into their slot.
+   */
+  async #letGo(operation: string): Promise<void> {
+    if (this.#gone.length === 0) return;
     const nothing = { count: 1, bytes: new Uint8Array(layout.rule.size) };
-    await publish(object, "rulesets", Limit.GRACE_PLACE, [nothing], operation);
-    this.#counters.free(counters);
-    await this.#removeSets(unusedSets);
+    await publish(this.#object, "rulesets", Limit.GRACE_PLACE, [nothing], operation);
+    const gone = this.#gone;
+    this.#gone = [];
+    for (const { counters, sets } of gone) {
+      this.#counters.free(counters);
+      await this.#removeSets(sets);
+    }
+  }
+
+  /** Frees what only the old rules had. */
+  async #cleanUp(before: Lists, operation: string): Promise<void> {
+    await this.#letGo(operation);
     if (before.ingress.length + before.egress.length < WORTH_FREEING) return;
     const places = this.#idleSlot * DirectionIndex.DIRECTIONS;
+    const object = this.#object;
+    const nothing = { count: 1, bytes: new Uint8Array(layout.rule.size) };
     const cell = { count: 1, bytes: new Uint8Array(layout.searchTable.size) };
     const chunk = { count: 1, bytes: new Uint8Array(layout.textChunk.size) };
     await Promise.all([
