@@ -13,6 +13,12 @@ function checksum(bytes) {
   return ~sum & 0xffff;
 }
 
+/** Addresses of IPv6: 2001:db8::1 and 2001:db8::2. */
+const ADDRESSES_6 = Buffer.from(
+  "20010db800000000000000000000000120010db8000000000000000000000002",
+  "hex",
+);
+
 /** Puts the checksum into a header with its payload, an even number of bytes, and a frame around it. */
 function frame(protocol, l4, checksumPlace, addresses = ADDRESSES) {
   const pseudo = Buffer.from([...addresses, 0, protocol, l4.length >> 8, l4.length & 0xff]);
@@ -31,13 +37,33 @@ function frame(protocol, l4, checksumPlace, addresses = ADDRESSES) {
   return Buffer.concat([ethernet, ip, l4]);
 }
 
-/** `length` bytes of payload, an even number, to this port. */
-export function udpFrame(port, length) {
+function udpOf(port, length) {
   const udp = Buffer.alloc(8 + length);
   udp.writeUInt16BE(SOURCE_PORT, 0);
   udp.writeUInt16BE(port, 2);
   udp.writeUInt16BE(udp.length, 4);
-  return frame(UDP, udp, 6);
+  return udp;
+}
+
+/** `length` bytes of payload, an even number, to this port. */
+export function udpFrame(port, length) {
+  return frame(UDP, udpOf(port, length), 6);
+}
+
+/** The same over IPv6. */
+export function udp6Frame(port, length) {
+  const udp = udpOf(port, length);
+  const pseudo = Buffer.from([...ADDRESSES_6, udp.length >> 8, udp.length & 0xff, 0, UDP]);
+  udp.writeUInt16BE(checksum(Buffer.concat([pseudo, udp])) || 0xffff, 6);
+
+  const ip = Buffer.alloc(8);
+  ip[0] = 0x60; // version 6
+  ip.writeUInt16BE(udp.length, 4);
+  ip[6] = UDP;
+  ip[7] = 64; // hops
+  const ethernet = Buffer.alloc(14);
+  ethernet.writeUInt16BE(0x86dd, 12);
+  return Buffer.concat([ethernet, ip, ADDRESSES_6, udp]);
 }
 
 function tcpFrame(port, flags, options, length) {

@@ -66,3 +66,21 @@ export function compare(description, measured, base) {
     missed: ratio < (least ?? ratio) || ratio > (most ?? ratio),
   };
 }
+
+/**
+ * One line of the result that compares nothing.
+ *
+ * @param {{ what: string, unit: string, digits?: number, most?: number }} description `most` is the
+ *   goal, if there is one
+ * @param {readonly number[]} measured
+ */
+export function state(description, measured) {
+  const value = median(measured);
+  return {
+    ...description,
+    measured: value,
+    lowest: Math.min(...measured),
+    highest: Math.max(...measured),
+    missed: value > (description.most ?? value),
+  };
+}

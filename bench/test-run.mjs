@@ -11,7 +11,8 @@ import { directionIndex, RuleTables } from "../dist/runtime/tables.js";
 /** Words of skb->cb; zeros, so nothing is traced. */
 const CONTROL_BLOCK = new Uint32Array(5);
 
-function must(result) {
+/** What was asked for, or an error that says why not. */
+export function must(result) {
   if (!isFailure(result)) return result;
   throw new Error(`${result.step}: errno ${result.errno}\n${result.log ?? ""}`);
 }
