@@ -24,7 +24,9 @@ export interface Diagnosis {
 
 export function diagnose({ source, text }: Pick<RulesetText, "source" | "text">): Diagnosis {
   const { rules, errors } = readRules(new Source(text));
-  const diagnostics: Diagnostic[] = [...checkRules(text)];
+  // What cannot be loaded in any case is not looked at for what is probably not meant.
+  const diagnostics: Diagnostic[] =
+    errors.length === 0 && rules.length > limits.rules ? [] : [...checkRules(text)];
   const loadable = !diagnostics.some(({ severity }) => severity === "error");
   if (loadable) diagnostics.push(...tooMany(rules));
   diagnostics.sort(
