@@ -22,6 +22,7 @@ import { binding } from "../../lib/native/binding.ts";
 import { type Lists, RuleTables } from "../../lib/runtime/tables.ts";
 import { testRun } from "../../lib/runtime/test-run.ts";
 import { borderFrame } from "./border-frames.ts";
+import { isSince } from "./kernel.ts";
 import { LinearSearch, type Probe } from "./linear-search.ts";
 import { must } from "./native.ts";
 import { describeFrame } from "./packet.ts";
@@ -44,8 +45,8 @@ export interface Variant {
 /** The program of this kernel, and the one for kernels before 5.17, which runs on this one as well. */
 export const VARIANTS: readonly Variant[] = [
   {
-    title: "with bpf_loop",
-    searchSteps: limits.searchSteps,
+    title: "with bpf_loop, where the kernel has it",
+    searchSteps: isSince(5, 17) ? limits.searchSteps : limits.searchStepsBefore517,
     async load() {
       const funnel = await Funnel.load({});
       return {
@@ -88,6 +89,20 @@ export function makeCase(random: Random, rules: readonly Rule[], count: number):
   const frames = Array.from({ length: count }, () => borderFrame(random, rules));
   const met = new LinearSearch(rules).findAll(frames.map(probeOf));
   return { rules, frames: frames.map((frame, place) => ({ frame, rule: met[place] })) };
+}
+
+/** Which rules the frames of a case meet. */
+export function rulesMet({ frames }: Case): (number | undefined)[] {
+  return frames.map(({ rule }) => rule);
+}
+
+/** Makes a case where it is asked for first, for all variants. */
+export function once(make: () => Case): () => Case {
+  let made: Case | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 
 /** A subject, and the model that has seen the same frames. */
