@@ -46,45 +46,76 @@ static __always_inline bool set_holds_port(__u32 set, __u16 port) {
     return bpf_map_lookup_elem(&sets, &key.key) != NULL;
 }
 
-static __always_inline bool address_matches(const struct sfunnel_address_match *match,
-                                            const __u32 *address) {
-    bool inside;
-
-    if (match->set)
-        inside = set_holds_address(match->set, address);
-    else
-        inside = !(((address[0] ^ match->value[0]) & match->mask[0]) |
-                   ((address[1] ^ match->value[1]) & match->mask[1]) |
-                   ((address[2] ^ match->value[2]) & match->mask[2]) |
-                   ((address[3] ^ match->value[3]) & match->mask[3]));
-    return inside != !!match->negate;
+/* Whether an address is in the prefix of a match that has no set. */
+static __always_inline bool prefix_holds(const struct sfunnel_address_match *match,
+                                         const __u32 *address) {
+    return !(((address[0] ^ match->value[0]) & match->mask[0]) |
+             ((address[1] ^ match->value[1]) & match->mask[1]) |
+             ((address[2] ^ match->value[2]) & match->mask[2]) |
+             ((address[3] ^ match->value[3]) & match->mask[3]));
 }
 
-static __always_inline bool port_inside(const struct sfunnel_port_match *match, __u16 port) {
-    if (match->set)
-        return set_holds_port(match->set, port);
+static __always_inline bool range_holds(const struct sfunnel_port_match *match, __u16 port) {
     return match->first <= port && port <= match->last;
 }
 
-static __always_inline bool port_matches(const struct sfunnel_port_match *match, __u16 port) {
-    return port_inside(match, port) != !!match->negate;
+static __always_inline bool address_may_match(const struct sfunnel_address_match *match,
+                                              const __u32 *address) {
+    return match->set || prefix_holds(match, address) != !!match->negate;
+}
+
+static __always_inline bool port_may_match(const struct sfunnel_port_match *match, __u16 port) {
+    return match->set || range_holds(match, port) != !!match->negate;
 }
 
 /* `port` means either of the two; negated, neither. */
-static __always_inline bool either_port_matches(const struct sfunnel_port_match *match,
-                                                const struct sfunnel_flow *flow) {
-    bool inside = port_inside(match, flow->sport) || port_inside(match, flow->dport);
+static __always_inline bool either_port_may_match(const struct sfunnel_port_match *match,
+                                                  const struct sfunnel_flow *flow) {
+    bool inside = range_holds(match, flow->sport) || range_holds(match, flow->dport);
 
+    return match->set || inside != !!match->negate;
+}
+
+static __always_inline bool address_set_matches(const struct sfunnel_address_match *match,
+                                                const __u32 *address) {
+    return !match->set || set_holds_address(match->set, address) != !!match->negate;
+}
+
+static __always_inline bool port_set_matches(const struct sfunnel_port_match *match, __u16 port) {
+    return !match->set || set_holds_port(match->set, port) != !!match->negate;
+}
+
+static __always_inline bool either_port_set_matches(const struct sfunnel_port_match *match,
+                                                    const struct sfunnel_flow *flow) {
+    bool inside;
+
+    if (!match->set)
+        return true;
+    inside = set_holds_port(match->set, flow->sport) || set_holds_port(match->set, flow->dport);
     return inside != !!match->negate;
 }
 
+static __always_inline bool port_matches(const struct sfunnel_port_match *match, __u16 port) {
+    return port_may_match(match, port) && port_set_matches(match, port);
+}
+
+/*
+ * What needs no look into a set comes first: it decides nearly always, and a CPU fetches all of the
+ * rule at once for it.
+ */
 static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
                                          const struct sfunnel_flow *flow) {
     return rule->transport == flow->transport && (rule->families & flow->family) &&
            (flow->form == SFUNNEL_PLAIN || flow->form != rule->passes_over) &&
-           port_matches(&rule->dport, flow->dport) && port_matches(&rule->sport, flow->sport) &&
-           either_port_matches(&rule->port, flow) && address_matches(&rule->daddr, flow->daddr) &&
-           address_matches(&rule->saddr, flow->saddr);
+           address_may_match(&rule->saddr, flow->saddr) &&
+           address_may_match(&rule->daddr, flow->daddr) &&
+           port_may_match(&rule->dport, flow->dport) && port_may_match(&rule->sport, flow->sport) &&
+           either_port_may_match(&rule->port, flow) &&
+           address_set_matches(&rule->saddr, flow->saddr) &&
+           address_set_matches(&rule->daddr, flow->daddr) &&
+           port_set_matches(&rule->dport, flow->dport) &&
+           port_set_matches(&rule->sport, flow->sport) &&
+           either_port_set_matches(&rule->port, flow);
 }
 
 static __always_inline __u64 masked(__u32 word, __u32 mask, __u32 multiplier) {
