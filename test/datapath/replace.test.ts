@@ -1,6 +1,7 @@
 /** replace(): one step, counters that stay with their rules, and the old rules after a failure. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Funnel, limits, parseRules, udp as udpRule } from "../../lib/index.ts";
+import { turnsDuring } from "../support/loop-turns.ts";
 import { ipv4, payload, udp } from "../support/packet.ts";
 import { countersOf } from "../support/table.ts";
 
@@ -13,6 +14,9 @@ const frame = (dport: number) => ipv4({}, udp({ dport }, payload(58)));
 const address = (index: number) => `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`;
 const from = (index: number) => ipv4({ src: address(index) }, udp({ dport: 9 }, payload(58)));
 const BYTES = 14 + 20 + 8 + 58;
+
+/** Milliseconds that a busy machine may take for as many rules as there can be. */
+const MANY = 240_000;
 
 describe("replace", () => {
   let funnel: Funnel;
@@ -141,7 +145,9 @@ describe("replace", () => {
     },
   );
 
-  it("takes as many rules as it says, in both directions at once, and all of them work", async () => {
+  it("takes as many rules as it says, in both directions at once, and all of them work; meanwhile others have their turns", {
+    timeout: MANY,
+  }, async () => {
     const rulesOf = (field: string) =>
       parseRules(
         Array.from(
@@ -150,7 +156,11 @@ describe("replace", () => {
         ).join("\n"),
       );
     const rules = rulesOf("saddr");
-    await funnel.replace({ ingress: rules, egress: rules });
+    const replaced = () => funnel.replace({ ingress: rules, egress: rules });
+    // What is measured in milliseconds is for the bench. Here: it is not one long turn, nor a few.
+    const { turns, largestPart } = await turnsDuring(replaced);
+    expect(turns).toBeGreaterThan(100);
+    expect(largestPart).toBeLessThan(0.25);
     for (const direction of ["ingress", "egress"] as const) {
       for (const index of [0, 1, limits.rules >> 1, limits.rules - 1]) {
         expect(await funnel.testRun(from(index), { direction })).toMatchObject({
@@ -165,5 +175,14 @@ describe("replace", () => {
     await funnel.replace({ ingress: others, egress: others });
     expect((await funnel.testRun(from(0), { direction: "egress" })).outcome).toBe("no_match");
     expect(countersOf(await funnel.stats())).not.toHaveProperty("egress rule 0");
+  });
+});
+
+describe("turns of the event loop", () => {
+  it("are missed while work is done at once", async () => {
+    const rules = Array.from({ length: 5000 }, (_, index) => `udp dport ${1 + index} actions drop`);
+    const { turns, largestPart } = await turnsDuring(async () => parseRules(rules.join("\n")));
+    expect(turns).toBe(0);
+    expect(largestPart).toBeGreaterThan(0.9);
   });
 });
