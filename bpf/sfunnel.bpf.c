@@ -77,11 +77,13 @@ const volatile bool keeps_answers = true;
  */
 static __noinline void ask_rules(struct packet *packet, const struct sfunnel_control *in_force,
                                  struct cached_flow *cached) {
-    __u32 list = list_in_force(packet, in_force->generation), index;
+    /* Read once: other rules come into force at any moment, and these answers are not theirs. */
+    __u32 generation = *(const volatile __u32 *)&in_force->generation;
+    __u32 list = list_in_force(packet, generation), index;
     struct sfunnel_rule *rule;
     void *rules;
 
-    cached->generation = in_force->generation;
+    cached->generation = generation;
     cached->rule_index = 0;
     cached->carrier_every = 0;
     set_stale(cached);
@@ -113,14 +115,14 @@ static __noinline void ask_rules(struct packet *packet, const struct sfunnel_con
     cached->carrier_sport = carrier_source_port(rule, &packet->flow, cached->carrier_turn);
 }
 
-/* The same of the ports that real connections share with translated ones. */
+/* The same of the ports that real connections share with translated ones, under some rules. */
 static __always_inline __u32 shared_ports_at(const struct sfunnel_control *in_force,
-                                             __u32 direction) {
+                                             __u32 generation, __u32 direction) {
     __u32 even_ingress = in_force->shared_ports[0][SFUNNEL_INGRESS];
     __u32 even_egress = in_force->shared_ports[0][SFUNNEL_EGRESS];
     __u32 odd_ingress = in_force->shared_ports[1][SFUNNEL_INGRESS];
     __u32 odd_egress = in_force->shared_ports[1][SFUNNEL_EGRESS];
-    bool is_odd = in_force->generation % SFUNNEL_SLOTS;
+    bool is_odd = generation % SFUNNEL_SLOTS;
 
     barrier_var(even_ingress);
     barrier_var(even_egress);
@@ -148,7 +150,8 @@ static __always_inline int judge(struct __sk_buff *skb, struct packet *packet,
             return SFUNNEL_DROPPED;
     }
     if (replies & SFUNNEL_REPLY_TRANSLATED) {
-        int outcome = translate(skb, shared_ports_at(in_force, packet->direction));
+        __u32 shared_ports = shared_ports_at(in_force, cached->generation, packet->direction);
+        int outcome = translate(skb, shared_ports);
 
         if (outcome != GO_ON)
             return outcome;
