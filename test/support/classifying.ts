@@ -42,11 +42,13 @@ export interface Variant {
   load(): Promise<Subject>;
 }
 
+const HAS_LOOP = isSince(5, 17);
+
 /** The program of this kernel, and the one for kernels before 5.17, which runs on this one as well. */
 export const VARIANTS: readonly Variant[] = [
   {
-    title: "with bpf_loop, where the kernel has it",
-    searchSteps: isSince(5, 17) ? limits.searchSteps : limits.searchStepsBefore517,
+    title: "of this kernel",
+    searchSteps: HAS_LOOP ? limits.searchSteps : limits.searchStepsBefore517,
     async load() {
       const funnel = await Funnel.load({});
       return {
@@ -57,7 +59,7 @@ export const VARIANTS: readonly Variant[] = [
     },
   },
   {
-    title: "without bpf_loop",
+    title: "for kernels before 5.17",
     searchSteps: limits.searchStepsBefore517,
     async load() {
       const path = new URL("../../dist/bpf/sfunnel-without-loop.bpf.o", import.meta.url);
@@ -77,7 +79,7 @@ export const VARIANTS: readonly Variant[] = [
       };
     },
   },
-];
+].slice(0, HAS_LOOP ? 2 : 1);
 
 /** Rules, and frames from their borders with the rule that each has to meet. */
 export interface Case {

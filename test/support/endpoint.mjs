@@ -35,17 +35,21 @@ function udpSocket() {
 let stop = () => {};
 
 const roles = {
-  /** Tells of every datagram and sends it back; with `silent` it does not answer. */
+  /**
+   * Tells of every datagram and sends it back; with `silent` it does not answer, with `quiet` it does not
+   * tell.
+   */
   udpEcho() {
     const socket = udpSocket();
     socket.on("message", (data, sender) => {
-      tell({
-        event: "datagram",
-        text: textOf(data),
-        length: data.length,
-        sender: sender.address,
-        senderPort: sender.port,
-      });
+      if (!options.quiet)
+        tell({
+          event: "datagram",
+          text: textOf(data),
+          length: data.length,
+          sender: sender.address,
+          senderPort: sender.port,
+        });
       if (!options.silent) socket.send(data, sender.port, sender.address);
     });
     socket.bind(port, address, () => tell({ event: "ready" }));
@@ -121,10 +125,68 @@ const roles = {
   /** Answers every connection with what it sends. */
   tcpEcho() {
     createServer((socket) => {
-      tell({ event: "connection", sender: socket.remoteAddress, senderPort: socket.remotePort });
+      const sender = { sender: socket.remoteAddress, senderPort: socket.remotePort };
+      if (!options.quiet) tell({ event: "connection", ...sender });
       socket.on("error", (error) => tell({ event: "error", code: error.code }));
       socket.pipe(socket);
     }).listen(port, address, () => tell({ event: "ready" }));
+  },
+
+  /** Listens on ports of TCP and of UDP, and tells of whatever comes there. */
+  listenOnly() {
+    const { tcp = [], udp = [] } = options;
+    let open = tcp.length + udp.length;
+    const ready = () => {
+      if (--open === 0) tell({ event: "ready" });
+    };
+    for (const port of tcp) {
+      createServer((socket) => {
+        tell({ event: "heard", port, senderPort: socket.remotePort });
+        socket.on("error", () => {});
+      }).listen(port, address, ready);
+    }
+    for (const port of udp) {
+      const socket = udpSocket();
+      socket.on("message", (_, sender) => {
+        tell({ event: "heard", port, senderPort: sender.port });
+      });
+      socket.bind(port, address, ready);
+    }
+  },
+
+  /**
+   * Until "stop", connections one after the other, one every `interval` milliseconds at most: each sends a
+   * message, waits for its echo, and closes.
+   */
+  tcpChurn() {
+    const { interval = 20 } = options;
+    let begun = 0;
+    let stopping = false;
+    const next = () => {
+      if (stopping) {
+        finish({ event: "done", begun });
+        return;
+      }
+      const wait = new Promise((resolve) => setTimeout(resolve, interval));
+      const message = payload(`message ${begun++}`, length);
+      const received = [];
+      const socket = connect({ host: address, port });
+      socket.on("connect", () => socket.write(message));
+      socket.on("data", (data) => {
+        received.push(data);
+        if (Buffer.concat(received).length >= message.length) socket.end();
+      });
+      socket.on("error", (error) => tell({ event: "error", code: error.code, number: begun }));
+      socket.on("close", () => {
+        const isWhole = Buffer.concat(received).equals(message);
+        if (!isWhole) tell({ event: "wrong", number: begun, length: received.length });
+        wait.then(next);
+      });
+    };
+    stop = () => {
+      stopping = true;
+    };
+    next();
   },
 
   /** Connects, sends one message after the other's echo, closes. "stop" resets the connection. */
