@@ -40,7 +40,7 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
     ["all", { DIRECTION: "both" }, /./],
     ["IFACES", { IFACES: "eth1", DIRECTION: "both" }, /^eth1 /],
     ["SFUNNEL_NAME", { SFUNNEL_NAME: "mine", DIRECTION: "both" }, / mine:/],
-  ])("takes %s", (_, env, removed) => {
+  ])("takes %s", async (_, env, removed) => {
     using lab = new Lab();
     const host = hostIn(lab);
     const left = several.filter((each) => !removed.test(each));
@@ -52,43 +52,46 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
     for (const line of lines) {
       expect(line).toMatch(/^eth[01]: removed "(default|mine)" from (in|e)gress \((tcx|clsact)\)$/);
     }
-    expect(attachedIn(host)).toEqual(left);
+    expect(await attachedIn(host)).toEqual(left);
   });
 
-  it("by the command takes options, and both directions by default", () => {
+  it("by the command takes options, and both directions by default", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     attachSeveral(host);
     const args = ["clean", "eth0", "--name", "default", "--direction", "egress"];
     succeed({ args: [...args, "--netns", host.netns] });
-    expect(attachedIn(host)).toEqual(several.slice(1));
+    expect(await attachedIn(host)).toEqual(several.slice(1));
     succeed({ host, args: ["clean", "eth0"] });
-    expect(attachedIn(host)).toEqual(several.slice(4));
+    expect(await attachedIn(host)).toEqual(several.slice(4));
     succeed({ host, args: ["clean"] });
-    expect(attachedIn(host)).toEqual([]);
+    expect(await attachedIn(host)).toEqual([]);
   });
 
-  it("takes what serves the replies along", () => {
+  it("takes what serves the replies along", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     const SFUNNEL_RULESET = "tcp dport 80 actions unfunnel tcp allow 8080";
     succeed({ host, env: { SFUNNEL_RULESET } });
     succeed({ host, env: { CLEAN: "1" } });
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 
-  it("leaves what serves the replies of one that stays", () => {
+  it("leaves what serves the replies of one that stays", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     const egress = "udp dport 2055 actions funnel tcp dport 179 sport 540";
     succeed({ host, env: { IFACES: "eth0", SFUNNEL_RULESET: rule } });
     succeed({ host, env: { IFACES: "eth0", SFUNNEL_RULESET_EGRESS: egress } });
-    expect(attachedIn(host)).toEqual([
+    expect(await attachedIn(host)).toEqual([
       `eth0 egress default: ${egress}`,
       `eth0 ingress default: ${rule}`,
     ]);
     succeed({ host, env: { CLEAN: "1" } });
-    const left = shown(host).map(({ direction, repliesOnly }) => ({ direction, repliesOnly }));
+    const left = (await shown(host)).map(({ direction, repliesOnly }) => ({
+      direction,
+      repliesOnly,
+    }));
     expect(left).toEqual([
       { direction: "ingress", repliesOnly: true },
       { direction: "egress", repliesOnly: false },
@@ -131,7 +134,7 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
     expect(stderr).toMatch(/^sfunnel: no interface "eth9" in this network namespace.*\n$/);
   });
 
-  it("leaves foreign filters and the qdisc", () => {
+  it("leaves foreign filters and the qdisc", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     const filters = () =>
@@ -152,7 +155,7 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
     // Without CAP_SYS_ADMIN it stands on clsact, among them.
     const under = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin"];
     succeed({ host, under, env: { SFUNNEL_RULESET: rule, IFACES: "eth0", DIRECTION: "both" } });
-    expect(shown(host)).toMatchObject([{ hook: "clsact" }, { hook: "clsact" }]);
+    expect(await shown(host)).toMatchObject([{ hook: "clsact" }, { hook: "clsact" }]);
     expect(filters()).not.toEqual(before);
     succeed({ host, env: { CLEAN: "1", DIRECTION: "both" } });
     expect(filters()).toEqual(before);
@@ -164,14 +167,14 @@ describe.skipIf(skipReason !== undefined)(titled("cleaning"), () => {
     const host = hostIn(lab);
     await using funnel = await Funnel.load({ ingress: rule });
     await funnel.attach("eth0", { netns: host.netns, name: "library" });
-    expect(attachedIn(host)).toContain(`eth0 ingress library: ${rule}`);
+    expect(await attachedIn(host)).toContain(`eth0 ingress library: ${rule}`);
     succeed({ host, args: ["clean"] });
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 });
 
 describe.skipIf(skipReason !== undefined)(titled("a filter of the original sfunnel"), () => {
-  it("is named, with the command that removes it", () => {
+  it("is named, with the command that removes it", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     const folder = mkdtempSync(join(tmpdir(), "sfunnel-original-"));
@@ -199,6 +202,6 @@ describe.skipIf(skipReason !== undefined)(titled("a filter of the original sfunn
     expect([command, ...args].slice(0, 4)).toEqual(["ip", "netns", "exec", host.netns]);
     lab.run(host, ...(args.slice(3) as [string, ...string[]]));
     expect(sfunnel({ env })).toMatchObject({ code: 0, stderr: "" });
-    expect(attachedIn(host)).toContain(`eth0 ingress default: ${rule}`);
+    expect(await attachedIn(host)).toContain(`eth0 ingress default: ${rule}`);
   });
 });

@@ -106,14 +106,14 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
       1,
       "not permitted (load): CAP_BPF and CAP_NET_ADMIN missing (",
     ],
-  ])("%s", (_, call, expected, words) => {
+  ])("%s", async (_, call, expected, words) => {
     const { code, stdout, stderr } = sfunnel({ host, ...call });
     expect({ code, stdout }).toEqual({ code: expected, stdout: "" });
     const end = stderr.indexOf("\n") + 1;
     expect(stderr.slice(0, end)).toContain(`sfunnel: ${words}`);
     const rest = stderr.slice(end);
     if (rest !== "") expect(rest).toMatch(caret);
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 
   it("another namespace without CAP_SYS_ADMIN", () => {
@@ -125,7 +125,7 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
     expect(stderr).toMatch(/^sfunnel: not permitted \(enter network namespace\): CAP_SYS_ADMIN /);
   });
 
-  it("to show or clean what it cannot see, instead of saying that there is nothing", () => {
+  it("to show or clean what it cannot see, instead of saying that there is nothing", async () => {
     succeed({ host, env: { ...good, IFACES: "eth0" } });
     const under = ["setpriv", "--bounding-set", "-sys_admin"];
     for (const args of [["show"], ["stats"], ["clean"]]) {
@@ -133,11 +133,11 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
       expect(stderr).toMatch(/^sfunnel: not permitted \(.+\): CAP_SYS_ADMIN missing/);
     }
-    expect(attachedIn(host)).toEqual([`eth0 ingress default: ${rule}`]);
+    expect(await attachedIn(host)).toEqual([`eth0 ingress default: ${rule}`]);
     succeed({ host, args: ["clean"] });
   });
 
-  it("an interface on which it cannot stand, and takes back the others", () => {
+  it("an interface on which it cannot stand, and takes back the others", async () => {
     // Without CAP_SYS_ADMIN it stands on clsact, whose place for egress is taken on eth1.
     lab.run(host, "tc", "qdisc", "add", "dev", "eth1", "ingress");
     const { code, stdout, stderr } = sfunnel({
@@ -148,7 +148,7 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel refuses"), () => {
     lab.run(host, "tc", "qdisc", "delete", "dev", "eth1", "ingress");
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/^sfunnel: eth1: .+; taken off again: eth0\n$/);
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 
   it.each<[string, string[], RegExp]>([

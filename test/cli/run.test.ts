@@ -5,7 +5,7 @@ import { binding, isFailure } from "../../lib/native/binding.ts";
 import { eventually, type Host, Lab } from "../support/lab.ts";
 import { addOddLink } from "../support/link-type.ts";
 import { skipReason, titled } from "../support/native.ts";
-import { attachedIn, Running, type Shown, sfunnel, shown, succeed } from "./sfunnel.ts";
+import { attachedIn, empty, Running, type Shown, sfunnel, shown, succeed } from "./sfunnel.ts";
 
 const rule = "tcp dport 179 actions unfunnel udp allow 2055";
 const other = "udp dport 5 actions accept";
@@ -39,8 +39,8 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
   afterAll(() => lab[Symbol.dispose]());
 
   /** Runs it in an emptied host and tells what is attached then. */
-  function run(env: Readonly<Record<string, string>>, under?: readonly string[]): string[] {
-    succeed({ host, args: ["clean"] });
+  async function run(env: Readonly<Record<string, string>>, under?: readonly string[]) {
+    await empty(host);
     succeed({ host, env, ...(under && { under }) });
     return attachedIn(host);
   }
@@ -62,8 +62,8 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
     expect(stderr).toMatch(/^sfunnel: odd0: packets on odd0 begin neither .*\n$/);
   });
 
-  it("attaches SFUNNEL_RULESET to ingress of all interfaces but lo, and says so", () => {
-    succeed({ host, args: ["clean"] });
+  it("attaches SFUNNEL_RULESET to ingress of all interfaces but lo, and says so", async () => {
+    await empty(host);
     const { code, stdout, stderr } = sfunnel({ host, env: { SFUNNEL_RULESET: rule } });
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const lines = stdout.trimEnd().split("\n").sort();
@@ -75,19 +75,24 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
         ),
       );
     }
-    expect(attachedIn(host)).toEqual([
+    expect(await attachedIn(host)).toEqual([
       `eth0 ingress default: ${rule}`,
       `eth1 ingress default: ${rule}`,
     ]);
   });
 
-  it("leaves out the segmenter that it made before, and does not show it", () => {
-    succeed({ host, args: ["clean"] });
+  it("leaves out the segmenter that it made before, and does not show it", async () => {
+    await empty(host);
     const env = { SFUNNEL_RULESET: rule };
     const first = succeed({ host, env });
     expect(lab.run(host, "ip", "link", "show")).toContain("sfunnel.seg");
     expect(succeed({ host, env })).toBe(first);
-    expect(shown(host).map(({ device }) => device)).toEqual(["eth0", "eth0", "eth1", "eth1"]);
+    expect((await shown(host)).map(({ device }) => device)).toEqual([
+      "eth0",
+      "eth0",
+      "eth1",
+      "eth1",
+    ]);
     expect(
       sfunnel({ host, env: { ...env, IFACES: "sfunnel.seg", N_ATTEMPTS: "1" } }),
     ).toMatchObject({
@@ -95,28 +100,28 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
     });
   });
 
-  it("reads the file where no variable has rules", () => {
-    expect(run({ IFACES: "eth0" }, withFile(`# a comment\n${rule}\n`))).toEqual([
+  it("reads the file where no variable has rules", async () => {
+    expect(await run({ IFACES: "eth0" }, withFile(`# a comment\n${rule}\n`))).toEqual([
       `eth0 ingress default: ${rule}`,
     ]);
   });
 
-  it("prefers SFUNNEL_RULESET to the file", () => {
-    expect(run({ IFACES: "eth0", SFUNNEL_RULESET: rule }, withFile(other))).toEqual([
+  it("prefers SFUNNEL_RULESET to the file", async () => {
+    expect(await run({ IFACES: "eth0", SFUNNEL_RULESET: rule }, withFile(other))).toEqual([
       `eth0 ingress default: ${rule}`,
     ]);
   });
 
-  it("attaches SFUNNEL_RULESET_INGRESS and SFUNNEL_RULESET_EGRESS together", () => {
+  it("attaches SFUNNEL_RULESET_INGRESS and SFUNNEL_RULESET_EGRESS together", async () => {
     expect(
-      run({ IFACES: "eth0", SFUNNEL_RULESET_INGRESS: rule, SFUNNEL_RULESET_EGRESS: other }),
+      await run({ IFACES: "eth0", SFUNNEL_RULESET_INGRESS: rule, SFUNNEL_RULESET_EGRESS: other }),
     ).toEqual([`eth0 egress default: ${other}`, `eth0 ingress default: ${rule}`]);
-    const funnels = new Set(shown(host).map((entry) => (entry as { funnelId?: number }).funnelId));
+    const funnels = new Set((await shown(host)).map((entry) => entry.funnelId));
     expect(funnels.size).toBe(1);
   });
 
-  it("attaches SFUNNEL_RULESET_EGRESS alone to egress", () => {
-    expect(run({ IFACES: "eth0", SFUNNEL_RULESET_EGRESS: other })).toEqual([
+  it("attaches SFUNNEL_RULESET_EGRESS alone to egress", async () => {
+    expect(await run({ IFACES: "eth0", SFUNNEL_RULESET_EGRESS: other })).toEqual([
       `eth0 egress default: ${other}`,
     ]);
   });
@@ -124,20 +129,20 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
   it.each([
     ["egress", [`eth0 egress default: ${other}`]],
     ["both", [`eth0 egress default: ${other}`, `eth0 ingress default: ${other}`]],
-  ])("takes DIRECTION=%s", (DIRECTION, expected) => {
-    expect(run({ IFACES: "eth0", SFUNNEL_RULESET: other, DIRECTION })).toEqual(expected);
+  ])("takes DIRECTION=%s", async (DIRECTION, expected) => {
+    expect(await run({ IFACES: "eth0", SFUNNEL_RULESET: other, DIRECTION })).toEqual(expected);
   });
 
-  it("takes IFACES", () => {
-    expect(run({ SFUNNEL_RULESET: rule, IFACES: "eth1" })).toEqual([
+  it("takes IFACES", async () => {
+    expect(await run({ SFUNNEL_RULESET: rule, IFACES: "eth1" })).toEqual([
       `eth1 ingress default: ${rule}`,
     ]);
   });
 
-  it("lets several names share an interface", () => {
-    run({ IFACES: "eth0", SFUNNEL_RULESET: rule });
+  it("lets several names share an interface", async () => {
+    await run({ IFACES: "eth0", SFUNNEL_RULESET: rule });
     succeed({ host, env: { IFACES: "eth0", SFUNNEL_RULESET: other, SFUNNEL_NAME: "mine" } });
-    expect(attachedIn(host)).toEqual([
+    expect(await attachedIn(host)).toEqual([
       `eth0 ingress default: ${rule}`,
       `eth0 ingress mine: ${other}`,
     ]);
@@ -146,12 +151,12 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
   it.each([
     ["name", (netns: string) => netns],
     ["path", (netns: string) => `/run/netns/${netns}`],
-  ])("takes NETNS as a %s", (_, spell) => {
-    succeed({ host, args: ["clean"] });
+  ])("takes NETNS as a %s", async (_, spell) => {
+    await empty(host);
     succeed({ env: { SFUNNEL_RULESET: rule, IFACES: "eth0", NETNS: spell(host.netns) } });
-    expect(attachedIn(host)).toEqual([`eth0 ingress default: ${rule}`]);
+    expect(await attachedIn(host)).toEqual([`eth0 ingress default: ${rule}`]);
     succeed({ env: { CLEAN: "1", NETNS: spell(host.netns) } });
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 
   it("tells its steps with DEBUG=1, and says nothing there without", () => {
@@ -173,26 +178,26 @@ describe.skipIf(skipReason !== undefined)(titled("sfunnel"), () => {
     expect(stderr).toMatch(/^sfunnel: SFUNNEL_RULESET: line 1, column 22: warning: .+ allow /);
   });
 
-  it("replaces what it attached before under the same name, and never stacks", () => {
-    run({ SFUNNEL_RULESET: rule, IFACES: "eth0" });
-    const [first] = withoutReplies(shown(host));
+  it("replaces what it attached before under the same name, and never stacks", async () => {
+    await run({ SFUNNEL_RULESET: rule, IFACES: "eth0" });
+    const [first] = withoutReplies(await shown(host));
     expect(succeed({ host, env: { SFUNNEL_RULESET: other, IFACES: "eth0" } })).toContain("eth0");
-    const after = withoutReplies(shown(host));
+    const after = withoutReplies(await shown(host));
     expect(after).toHaveLength(1);
     expect(after[0]?.rules).toMatchObject([{ rule: other }]);
     expect(after[0]?.programId).not.toBe(first?.programId);
   });
 
-  it("does the same as `sfunnel run`", () => {
-    succeed({ host, args: ["clean"] });
+  it("does the same as `sfunnel run`", async () => {
+    await empty(host);
     succeed({ host, args: ["run"], env: { SFUNNEL_RULESET: rule, IFACES: "eth1" } });
-    expect(attachedIn(host)).toEqual([`eth1 ingress default: ${rule}`]);
+    expect(await attachedIn(host)).toEqual([`eth1 ingress default: ${rule}`]);
   });
 
-  it("keeps the directions of two runs of one name apart", () => {
-    run({ SFUNNEL_RULESET_INGRESS: rule, IFACES: "eth0" });
+  it("keeps the directions of two runs of one name apart", async () => {
+    await run({ SFUNNEL_RULESET_INGRESS: rule, IFACES: "eth0" });
     succeed({ host, env: { SFUNNEL_RULESET_EGRESS: other, IFACES: "eth0" } });
-    expect(attachedIn(host)).toEqual([
+    expect(await attachedIn(host)).toEqual([
       `eth0 egress default: ${other}`,
       `eth0 ingress default: ${rule}`,
     ]);
@@ -207,7 +212,7 @@ describe.skipIf(skipReason !== undefined)(titled("what sfunnel attached"), () =>
     const before = bpffs();
     succeed({ host, env: { SFUNNEL_RULESET: rule, IFACES: "eth0" } });
     expect(bpffs()).toEqual(before);
-    const programs = shown(host).map(({ programId }) => programId);
+    const programs = (await shown(host)).map(({ programId }) => programId);
     expect(programs.length).toBeGreaterThan(0);
     lab.run(host, "ip", "link", "delete", "eth0");
     // The kernel frees them when no packet is under way any more.
@@ -216,14 +221,14 @@ describe.skipIf(skipReason !== undefined)(titled("what sfunnel attached"), () =>
     }
   });
 
-  it("is found again by its filter without CAP_SYS_ADMIN, and replaced", () => {
+  it("is found again by its filter without CAP_SYS_ADMIN, and replaced", async () => {
     using lab = new Lab();
     const host = hostIn(lab);
     const under = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin"];
     for (const SFUNNEL_RULESET of [rule, other]) {
       succeed({ host, under, env: { SFUNNEL_RULESET, IFACES: "eth0" } });
     }
-    expect(withoutReplies(shown(host))).toMatchObject([
+    expect(withoutReplies(await shown(host))).toMatchObject([
       { device: "eth0", hook: "clsact", rules: [{ rule: other }] },
     ]);
   });
@@ -243,7 +248,7 @@ describe.skipIf(skipReason !== undefined)(titled("an interface that is not there
     lab.run(host, "ip", "link", "add", "late", "type", "veth", "peer", "name", "peer");
     const { code, stdout } = await running.ended();
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/^late: /) });
-    expect(attachedIn(host)).toEqual([`late ingress default: ${rule}`]);
+    expect(await attachedIn(host)).toEqual([`late ingress default: ${rule}`]);
   });
 
   it("is waited for where no interface is named and lo is alone", async () => {
@@ -254,14 +259,14 @@ describe.skipIf(skipReason !== undefined)(titled("an interface that is not there
     await running.says("no interface but lo in this network namespace; again");
     lab.run(host, "ip", "link", "add", "late", "type", "veth", "peer", "name", "peer");
     expect((await running.ended()).code).toBe(0);
-    expect(attachedIn(host)).toContain(`late ingress default: ${rule}`);
+    expect(await attachedIn(host)).toContain(`late ingress default: ${rule}`);
   });
 
   it.each([
     [{}, 6],
     [{ N_ATTEMPTS: "3" }, 3],
     [{ N_ATTEMPTS: "1" }, 1],
-  ])("is given up with %j after %i attempts", (given, attempts) => {
+  ])("is given up with %j after %i attempts", async (given, attempts) => {
     using lab = new Lab();
     const host = hostIn(lab);
     const env = { ...absent, IFACES: "eth0 late", RETRY_DELAY: "0", ...given };
@@ -272,7 +277,7 @@ describe.skipIf(skipReason !== undefined)(titled("an interface that is not there
     const what = 'sfunnel: no interface "late" in this network namespace (there are: ';
     for (const line of lines) expect(line).toContain(what);
     expect(lines.filter((line) => line.includes("again in 0 s"))).toHaveLength(attempts - 1);
-    expect(shown(host)).toEqual([]);
+    expect(await shown(host)).toEqual([]);
   });
 
   it.each([

@@ -2,6 +2,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
+import { inspect, removeAttachment } from "../../lib/runtime/inspect.ts";
+import { cleanSegmenter } from "../../lib/runtime/segmenter.ts";
 import type { Host } from "../support/lab.ts";
 
 const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
@@ -107,24 +109,39 @@ export interface Shown {
   readonly hook: string;
   readonly name: string | null;
   readonly programId: number;
+  readonly funnelId: number;
   readonly repliesOnly: boolean;
   readonly rules: readonly { rule: string; packets: number; bytes: number }[];
   readonly outcomes: Readonly<Record<string, { packets: number; bytes: number }>>;
 }
 
 /** What is attached in a host, by `stats --json`. */
-export function shown(host: Host, ...devices: string[]): Shown[] {
+export function shownByCommand(host: Host, ...devices: string[]): Shown[] {
   const args = ["stats", "--json", ...devices];
   return (JSON.parse(succeed({ host, args })) as { attachments: Shown[] }).attachments;
 }
 
+/** The same without the command, which is slow to start: by what it asks. */
+export async function shown({ netns }: Host): Promise<Shown[]> {
+  return (await inspect({ netns })).map(({ name = null, rules = [], outcomes = {}, ...rest }) => ({
+    ...{ ...rest, name, outcomes },
+    rules: rules.map(({ text, packets, bytes }) => ({ rule: text, packets, bytes })),
+  }));
+}
+
 /** The same in short, replies left out: `eth0 ingress default: RULE; RULE`, sorted. */
-export function attachedIn(host: Host): string[] {
-  return shown(host)
+export async function attachedIn(host: Host): Promise<string[]> {
+  return (await shown(host))
     .filter(({ repliesOnly }) => !repliesOnly)
     .map(
       ({ device, direction, name, rules }) =>
         `${device} ${direction} ${name}: ${rules.map(({ rule }) => rule).join("; ")}`,
     )
     .sort();
+}
+
+/** Leaves a host with nothing of sfunnel, as `sfunnel clean` does. */
+export async function empty({ netns }: Host): Promise<void> {
+  for (const attachment of await inspect({ netns })) await removeAttachment(attachment);
+  await cleanSegmenter(netns);
 }

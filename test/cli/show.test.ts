@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
-import { sfunnel, shown, succeed } from "./sfunnel.ts";
+import { sfunnel, shownByCommand, succeed } from "./sfunnel.ts";
 
 const funnel = "udp dport 2055 actions funnel tcp dport 179 sport 540";
 const unfunnel = "tcp dport 179 actions unfunnel udp allow 2055";
@@ -26,8 +26,10 @@ describe.skipIf(skipReason !== undefined)(titled("show and stats"), () => {
     await lab.endpoint(client, "udpSend", send).end();
     await echo.message(({ text }) => text === `datagram ${packets - 1}`);
 
-    const [sent] = shown(client).filter(({ direction }) => direction === "egress");
-    const [received] = shown(server, "eth0").filter(({ direction }) => direction === "ingress");
+    const [sent] = shownByCommand(client).filter(({ direction }) => direction === "egress");
+    const [received] = shownByCommand(server, "eth0").filter(
+      ({ direction }) => direction === "ingress",
+    );
     expect(sent).toMatchObject({
       ...{ device: "eth0", direction: "egress", name: "default", repliesOnly: false },
       rules: [{ rule: funnel, packets, bytes: packets * frame }],
