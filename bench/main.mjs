@@ -5,6 +5,7 @@ import { setPriority } from "node:os";
 import { measureLookup } from "./lookup.mjs";
 import { describeMachine } from "./machine.mjs";
 import { measurePush } from "./push.mjs";
+import { measureReplace } from "./replace.mjs";
 import { markdownReport, textReport } from "./report.mjs";
 import { measureTcp } from "./tcp.mjs";
 import { measureTranslate } from "./translate.mjs";
@@ -13,6 +14,7 @@ import { measureUdp } from "./udp.mjs";
 const MEASURE = {
   push: measurePush,
   lookup: measureLookup,
+  replace: measureReplace,
   udp: measureUdp,
   tcp: measureTcp,
   translate: measureTranslate,

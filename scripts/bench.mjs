@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { setup } from "./setup.mjs";
 
-const PARTS = ["push", "lookup", "udp", "tcp", "translate"];
+const PARTS = ["push", "lookup", "replace", "udp", "tcp", "translate"];
 
 const HELP = `usage: npm run bench [-- PART... [--rounds N] [--markdown] [--skip-setup]]
 
