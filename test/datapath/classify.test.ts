@@ -23,17 +23,17 @@ import { ruleKinds } from "../support/rule-kinds.ts";
 /** A failure is repeated by its seed. */
 const SEED = Number(process.env.SFUNNEL_FUZZ_SEED ?? 20_000);
 
-const OVERLAPPING = [1, 2, 5, 12, 30, 100, 300, 1000].map((count) => ({
+const OVERLAPPING = [1, 2, 5, 12, 30, 100, 300, 600].map((count) => ({
   count,
   made: once(() => {
     const random = seededRandom(SEED + count);
-    return makeCase(random, overlappingRules(random, count), 300);
+    return makeCase(random, overlappingRules(random, count), 200);
   }),
 }));
 
 const KINDS = ruleKinds(300).map(({ title, rules }) => ({
   title,
-  made: once(() => makeCase(seededRandom(SEED), rules, 200)),
+  made: once(() => makeCase(seededRandom(SEED), rules, 150)),
 }));
 
 /** Rules that differ in what they exclude alone: each is about port 0 and one more. */
@@ -57,7 +57,7 @@ describe.skipIf(skipReason).each(VARIANTS)(
 
     it.each(OVERLAPPING)("finds the first of $count that overlap", async ({ count, made }) => {
       await classifying.run(made(), count % 2 === 0 ? "ingress" : "egress");
-      expect(new Set(rulesMet(made())).size).toBeGreaterThan(Math.min(60, count / 3));
+      expect(new Set(rulesMet(made())).size).toBeGreaterThan(Math.min(40, count / 3));
     });
 
     it.each(KINDS)("finds the first of $title", async ({ made }) => {

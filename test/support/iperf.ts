@@ -5,6 +5,8 @@ export interface IperfOptions {
   readonly port: number;
   /** As iperf3 reads it: "20M". */
   readonly bytes: string;
+  /** Of TCP: no more than so many bits a second ("16M"). */
+  readonly bitrate?: string;
   /** Of TCP. */
   readonly congestion?: "cubic" | "bbr";
   /** UDP instead, at so many bits a second ("50M"), in datagrams of this length. */
@@ -59,6 +61,7 @@ export async function iperf(
     ...command,
     ...["--client", address, "--port", port, "--json", "--bytes", options.bytes],
     ...["--connect-timeout", "10000"],
+    ...(options.bitrate ? ["--bitrate", options.bitrate] : []),
     ...(options.congestion ? ["--congestion", options.congestion] : []),
     ...(options.udp
       ? ["--udp", "--bitrate", options.udp.rate, "--length", `${options.udp.length}`]
