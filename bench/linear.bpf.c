@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * A search from the first rule to the last, to compare ours with. IPv4, one prefix and one range of
- * ports a side: less than our rules say, so a look at one of them costs less too. The names are those
- * that the addon loads.
+ * ports a side: less than our rules say, so a look at one of them costs less too. The names are
+ * those that the addon loads.
  */
 #include <stdbool.h>
 
