@@ -128,28 +128,35 @@ function noting(object, noted) {
   };
 }
 
+/** Bytes of JavaScript's objects and buffers. */
+function heldBytes() {
+  globalThis.gc();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
 async function measureMemory(size) {
-  const residentBytes = () => {
-    globalThis.gc();
-    return process.memoryUsage().rss;
-  };
   const { object } = await loadProgram({
     flows: Limit.DEFAULT_FLOWS,
     connections: Limit.DEFAULT_CONNECTIONS,
     trace: false,
   });
-  const before = sumOf(openMaps());
+  const fixed = sumOf(openMaps());
   const noted = new Map();
   const tables = new RuleTables(noting(object, noted), binding().possibleCpus);
-  // Also what a process needs before it has any rules.
-  const residentBefore = residentBytes();
+  const before = heldBytes();
   const lists = { ingress: [], egress: rulesOf(size, 0) };
-  const ofRules = residentBytes() - residentBefore;
+  const withRules = heldBytes();
   await tables.replace(lists, "load");
   await tables.cleaned;
   for (const [id, bytes] of openMaps()) noted.set(id, bytes);
-  const resident = residentBytes() - residentBefore;
-  const result = { fixed: before, kernel: sumOf(noted) - before, lists: ofRules, resident };
+  const result = {
+    fixed,
+    kernel: sumOf(noted) - fixed,
+    rules: withRules - before,
+    held: heldBytes() - withRules,
+    resident: process.memoryUsage().rss,
+  };
   tables.close();
   object.close();
   return result;

@@ -28,14 +28,15 @@ async function measureSize(size, most, { rounds, signal }) {
   const rules = `${size.toLocaleString("en")} rules`;
   const what = `replace of ${rules}, all new`;
   const { times, turns, monitors } = await inProcess(signal, [], "time", size, rounds);
-  const { kernel, lists, resident } = await inProcess(signal, [], "memory", size);
+  const { kernel, rules: data, held, resident } = await inProcess(signal, [], "memory", size);
   return [
     time(what, times, most),
     time(`${what}: longest hold of the event loop`, turns, MOST_HOLD),
     time(`${what}: the same by monitorEventLoopDelay`, monitors),
-    memory(`memory of ${rules} in the kernel`, kernel),
-    memory(`memory of ${rules} in the process, with the rules as data`, resident),
-    memory(`memory of ${rules} as data alone`, lists),
+    memory(`${rules}: memory in the kernel`, kernel),
+    memory(`${rules}: memory of the rules as data, which are the caller's`, data),
+    memory(`${rules}: memory of what sfunnel keeps beside them`, held),
+    memory(`${rules}: resident memory of the process in all`, resident),
   ];
 }
 
@@ -46,11 +47,12 @@ export async function measureReplace({ rounds, signal }) {
   }
   const alone = ["unshare", "--net", "--"];
   const attach = await inProcess(signal, alone, "attach", rounds ?? ATTACH_ROUNDS);
-  const { fixed } = await inProcess(signal, [], "memory", 2);
+  const { fixed, resident } = await inProcess(signal, [], "memory", 2);
   return [
     ...rows,
     time("load and attach, 2 rules", attach.others, MOST_ATTACH),
     time("the first of a process", attach.first),
-    memory("memory of maps of fixed size, in the kernel", fixed),
+    memory("2 rules: memory in the kernel, of tables of fixed size", fixed),
+    memory("2 rules: resident memory of the process in all", resident),
   ];
 }

@@ -9,16 +9,18 @@ const PARTS = ["push", "lookup", "replace", "udp", "tcp", "translate"];
 const HELP = `usage: npm run bench [-- PART... [--rounds N] [--markdown] [--skip-setup]]
 
 Measures what funneling costs, as ratios to the same thing without it, in turn with it. All parts
-together take some five minutes:
+together take some eight minutes:
 
   push       the program alone, in BPF_PROG_TEST_RUN, against bpf_skb_adjust_room
+  lookup     the same for packets that ask 1 to 100,000 rules, against one rule, and a linear search
+  replace    replaces of 10,000 and 100,000 rules, load and attach, memory
   udp        packets per second of UDP over TCP, local and forwarded, against plain UDP
   tcp        throughput of TCP over TCP in a carrier, cubic and bbr, against a plain connection
   translate  TCP over TCP without a carrier: iperf3, cubic and bbr, 1 stream and 16, and
              connections per second, against the same without us
 
   --rounds N    how often each ratio is measured; each part has its own default
-  --markdown    print the table for docs/performance.md
+  --markdown    print the tables for docs/performance.md, and draw the plot of lookup into docs/
   --skip-setup  take the checkout as it is: install and build nothing
   --help        print this
 
