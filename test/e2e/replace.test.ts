@@ -1,6 +1,7 @@
 /** replace() under a stream of datagrams: each finds the old rules or the new ones, and arrives. */
 import { describe, expect, it } from "vitest";
 import { Funnel, type FunnelRuleset } from "../../lib/index.ts";
+import { counter } from "../support/bulk.ts";
 import { FLOW_PORT, outcomesMet, packets, SERVICE_PORT } from "../support/flows.ts";
 import { eventually, type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
@@ -95,11 +96,14 @@ async function replaceUnder(lab: Lab, { clients, services, window, echo }: Strea
   stream.say("stop");
   await stream.end();
   const { sent, unexpected } = await stream.event("done");
-  await eventually(() => arrived() >= Number(sent));
+  // A busy machine may let the receiving program wait for longer than its socket has room for.
+  const full = () => counter(lab, server, "Udp", "RcvbufErrors");
+  await eventually(() => arrived() + full() >= Number(sent));
 
   expect(unexpected).toBe(0);
-  expect(new Set(flow.events("datagram").map(({ text }) => text)).size).toBe(sent);
-  expect(arrived()).toBe(sent);
+  const expected = Number(sent) - full();
+  expect(new Set(flow.events("datagram").map(({ text }) => text)).size).toBe(expected);
+  expect(arrived()).toBe(expected);
   expect(service.events("datagram")).toEqual([]);
   return {
     near,
