@@ -4,6 +4,7 @@
  * limits, which are constants of it.
  */
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { type OutcomeName, parseRules } from "../../lib/index.ts";
 import { binding, isFailure, type NativeObject } from "../../lib/native/binding.ts";
@@ -111,11 +112,15 @@ describe("a connection that is over", () => {
   });
 
   it("does not go if it has begun anew", async () => {
-    const client = await clientSide({ seconds_over: 0 });
+    const client = await clientSide({ seconds_over: 3 });
     await establish(client, 1);
     expect(await client.answers(1, FLAG.rst)).toBe("reply_unfunneled");
     await establish(client, 1);
     expect(await client.stats()).toMatchObject({ entries: 1, added: 1 });
+    // Once the time is over that it would have had, others look whether it may go.
+    await setTimeout(3100);
+    await establish(client, 2);
+    expect(await client.stats()).toMatchObject({ entries: 2, added: 2, removed: 0 });
     expect(await client.sends(1, FLAG.ack)).toBe("funneled");
   });
 
