@@ -78,8 +78,13 @@ export class Replies {
       return port;
     };
 
+    /** What a carrier says of its flow counts where it is another one than before. */
+    const goOn = (known: Remembered, port: number) =>
+      isSameCarrier(known.carrier, carrier) ? port : remember(port);
+
     const known = this.#known.get(keyFor(flow.sport));
-    if (known === undefined || mine(known)) return remember(flow.sport);
+    if (known === undefined) return remember(flow.sport);
+    if (mine(known)) return goOn(known, flow.sport);
 
     const hash = flowHash(flow);
     const candidates = Array.from({ length: CANDIDATES }, (_, attempt) =>
@@ -90,10 +95,11 @@ export class Replies {
       ),
     );
     const taken = candidates.find((port) => {
-      const other = this.#known.get(keyFor(port));
-      return other !== undefined && mine(other);
+      const candidate = this.#known.get(keyFor(port));
+      return candidate !== undefined && mine(candidate);
     });
-    if (taken !== undefined) return remember(taken);
+    const other = taken === undefined ? undefined : this.#known.get(keyFor(taken));
+    if (taken !== undefined && other !== undefined) return goOn(other, taken);
     // A TCP connection that goes on under another carrier is the same one; a new one, or UDP,
     // is another client's.
     if (flow.transport === "tcp" && !inner.begins) return remember(flow.sport);

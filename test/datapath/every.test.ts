@@ -140,6 +140,19 @@ describe.skipIf(skipReason)(titled("carriers that move"), () => {
       expect(await dialogue.flows()).toEqual({ added: 2, remapped: 1, moved: 12, direct: 0 });
     });
 
+    it("are one flow also if one packet under a carrier does not say so", async () => {
+      const { dialogue, there, plain } = await begin();
+      for (const [carrier, id] of [
+        [540, 7],
+        [541, 7],
+        [541, 0],
+        [542, 7],
+      ] as const) {
+        await dialogue.send("ingress", there(carrier, id), "unfunneled", plain(40000));
+      }
+      expect(await dialogue.flows()).toEqual({ added: 1, remapped: 0, moved: 2, direct: 0 });
+    });
+
     it("of which a middlebox cleared that are another client's after a move", async () => {
       const { dialogue, there, plain } = await begin();
       await dialogue.send("ingress", there(540, 0), "unfunneled", plain(40000));
