@@ -48,7 +48,7 @@ describe.skipIf(skipReason)(titled("demo"), () => {
     using one = new DemoProcess({ args: ["--show-rules"] });
     using other = new DemoProcess({ args: ["--ipv6", "--show-rules"] });
     for (const demo of [one, other]) {
-      await demo.printed("Step 1:");
+      await demo.printed("joining them");
       expect(demo.namespaces().size).toBe(NAMESPACES);
     }
     for (const [demo, network] of [
