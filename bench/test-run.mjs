@@ -53,7 +53,8 @@ export class RulesProgram {
 
   /** Packets by outcome. */
   async outcomes(direction) {
-    const { outcomes } = await readStats(this.#object, this.#tables, direction);
+    const { [direction]: stats } = await readStats(this.#object, this.#tables);
+    const { outcomes } = stats;
     return Object.fromEntries(
       Object.entries(outcomes).map(([outcome, { packets }]) => [outcome, packets]),
     );

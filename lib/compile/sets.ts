@@ -108,17 +108,17 @@ export function* setKeys(
   most: number,
 ): Generator<{ readonly keys: Uint8Array; readonly count: number }, void> {
   const { size, fields } = layout.setKey;
-  let keys = new Uint8Array(most * size);
+  let keys = new Uint8Array(0);
   let count = 0;
   for (const { number, members } of sets) {
     for (const { bytes, length } of members) {
+      if (count === 0) keys = new Uint8Array(most * size);
       const record = new Record(keys, count * size);
       record.set(fields.prefixLength, SET_NUMBER_BITS + length);
       record.set(fields.set, number);
       record.setBytes(fields.member, bytes);
       if (++count < most) continue;
       yield { keys, count };
-      keys = new Uint8Array(most * size);
       count = 0;
     }
   }

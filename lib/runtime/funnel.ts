@@ -79,8 +79,9 @@ export class Funnel implements AsyncDisposable {
    * Loads the program with these rules, as data or as text; a direction that is left out has
    * none. Nothing is attached yet.
    *
-   * Throws OptionError, RuleError for a bad rule, LimitError for too many, KernelError with SFUNNEL_PERMISSION without CAP_BPF and
-   * CAP_NET_ADMIN and with SFUNNEL_KERNEL (and `verifierLog`) if the kernel refuses the program.
+   * Throws OptionError, RuleError for a bad rule, LimitError for too many, KernelError with
+   * SFUNNEL_PERMISSION without CAP_BPF and CAP_NET_ADMIN and with SFUNNEL_KERNEL (and `verifierLog`)
+   * if the kernel refuses the program.
    */
   static async load(ruleset: FunnelRuleset, options: LoadOptions = {}): Promise<Funnel> {
     const lists = await resolveLists(ruleset, "load");
@@ -169,9 +170,8 @@ export class Funnel implements AsyncDisposable {
   /** Packets and bytes per rule and per outcome, in both directions. */
   async stats(): Promise<Stats> {
     return this.#inTurn("stats", async () => {
-      const [ingress, egress, flows, connections, segmenter, strays] = await Promise.all([
-        readStats(this.#object, this.#tables, "ingress"),
-        readStats(this.#object, this.#tables, "egress"),
+      const [{ ingress, egress }, flows, connections, segmenter, strays] = await Promise.all([
+        readStats(this.#object, this.#tables),
         readFlowStats(this.#object, this.#flows),
         readConnectionStats(this.#object, this.#connections),
         segmenterStats(this.#object),

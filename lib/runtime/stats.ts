@@ -7,7 +7,7 @@ import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import { inSlices } from "./in-slices.ts";
 import type { SegmenterStats } from "./segmenter.ts";
-import { directionIndex, type RuleTables } from "./tables.ts";
+import { directionIndex, directions, type RuleTables } from "./tables.ts";
 
 /** Packets, and bytes of their frames as they came (Ethernet header included, where there is one). */
 export interface Counter {
@@ -141,26 +141,26 @@ function* ruleStats(
 export async function readStats(
   object: NativeObject,
   tables: RuleTables,
-  direction: Direction,
-): Promise<DirectionStats> {
-  const rules = tables.lists[direction];
-  const numbers = tables.counterNumbers(direction);
+): Promise<{ readonly [direction in Direction]: DirectionStats }> {
+  const { lists } = tables;
+  const numbers = {
+    ingress: tables.counterNumbers("ingress"),
+    egress: tables.counterNumbers("egress"),
+  };
   const [pages, counts] = await Promise.all([
     tables.readCounters("stats"),
-    readCounters(
-      object,
-      "outcome_counters",
-      directionIndex(direction) * Outcome.OUTCOMES,
-      Outcome.OUTCOMES,
-    ),
+    readCounters(object, "outcome_counters", 0, directions.length * Outcome.OUTCOMES),
   ]);
-  const zero: Counter = { packets: 0, bytes: 0 };
-  return {
-    rules: await inSlices(ruleStats(rules, numbers, pages)),
-    outcomes: Object.fromEntries(
-      outcomeNames.map((name, index) => [name, counts[index] ?? zero]),
-    ) as DirectionStats["outcomes"],
+  const of = async (direction: Direction): Promise<DirectionStats> => {
+    const first = directionIndex(direction) * Outcome.OUTCOMES;
+    return {
+      rules: await inSlices(ruleStats(lists[direction], numbers[direction], pages)),
+      outcomes: Object.fromEntries(
+        outcomeNames.map((name, index) => [name, counts[first + index]]),
+      ) as DirectionStats["outcomes"],
+    };
   };
+  return { ingress: await of("ingress"), egress: await of("egress") };
 }
 
 /** How often each event of the tables has happened. */

@@ -49,7 +49,8 @@ describe.skipIf(skipReason)(titled("replaces among searches"), () => {
   }
 
   async function outcomes(): Promise<Record<string, number>> {
-    const { outcomes } = await readStats(object, tables, "egress");
+    const { egress } = await readStats(object, tables);
+    const { outcomes } = egress;
     const met = Object.entries(outcomes).filter(([, { packets }]) => packets > 0);
     return Object.fromEntries(met.map(([name, { packets }]) => [name, packets]));
   }

@@ -94,7 +94,8 @@ export class Ruled {
   /** Each rule in force has counted what it had to, and no other is in force. */
   async expectCounters(): Promise<void> {
     for (const direction of ["ingress", "egress"] as const) {
-      const { rules } = await readStats(this.#object, this.#tables, direction);
+      const { [direction]: stats } = await readStats(this.#object, this.#tables);
+      const { rules } = stats;
       const counters = rules.map(({ packets, bytes }) => ({ packets, bytes }));
       expect({ direction, counters }).toEqual({
         direction,
