@@ -22,8 +22,8 @@ import {
   SERVICE_PORTS,
   TRANSLATED,
   useCluster,
-  WAYS,
 } from "../support/cluster-affinity.ts";
+import { testAffinity } from "../support/cluster-tests.ts";
 import { FAMILIES, inFamily } from "../support/family.ts";
 import { expectTransfers } from "../support/http.ts";
 import { MODES, type ProxyMode, runKubeProxy } from "../support/kube-proxy.ts";
@@ -58,20 +58,12 @@ function bridged(lab: Lab, mode: ProxyMode) {
 describe.skipIf(skipReason).each(MODES)(titled("kube-proxy: %s, on a bridge"), (mode) => {
   const place = useCluster((lab) => bridged(lab, mode));
 
-  it.each(FAMILIES)("without sfunnel clients are split: %s", async (family) => {
-    const clients = { family, address: BALANCER_IP, sources: CONTROL, flows: TRANSLATED.asked };
-    expectAddressesKept(await place().expectSplit(clients));
+  testAffinity(place, {
+    address: BALANCER_IP,
+    families: FAMILIES,
+    control: CONTROL,
+    groups: GROUPS,
   });
-
-  it.each(WAYS.map((way, index) => [way.title, way, GROUPS[index] ?? []] as const))(
-    "each client has one pod: %s",
-    async (_, way, sources) => {
-      const rules = planned(way, [BALANCER_IP]);
-      const clients = { address: BALANCER_IP, sources, flows: way.asked };
-      const all = FAMILIES.map((family) => ({ ...clients, family }));
-      expectAddressesKept(await place().expectTogether(rules, all));
-    },
-  );
 
   // The node's own hook comes before kube-proxy.
   it(`each client has one pod, funneled on the node: ${TRANSLATED.title}`, async () => {

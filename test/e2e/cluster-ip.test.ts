@@ -18,13 +18,12 @@ import {
 } from "../support/cluster.ts";
 import {
   CLIENTS,
-  expectAddressesKept,
   planned,
   SERVICE_PORTS,
   TRANSLATED,
   useCluster,
-  WAYS,
 } from "../support/cluster-affinity.ts";
+import { testAffinity } from "../support/cluster-tests.ts";
 import { End } from "../support/ends.ts";
 import { FAMILIES, inFamily } from "../support/family.ts";
 import { forgetConnections, runKubeProxy } from "../support/kube-proxy.ts";
@@ -62,19 +61,12 @@ function twoNodes(lab: Lab) {
 describe.skipIf(skipReason)(titled("a cluster IP"), () => {
   const place = useCluster(twoNodes);
 
-  it.each(FAMILIES)("without sfunnel clients are split: %s", async (family) => {
-    const clients = { family, address: CLUSTER_IP, sources: CONTROL, flows: TRANSLATED.asked };
-    expectAddressesKept(await place().expectSplit(clients));
+  testAffinity(place, {
+    address: CLUSTER_IP,
+    families: FAMILIES,
+    control: CONTROL,
+    groups: GROUPS,
   });
-
-  it.each(WAYS.map((way, index) => [way.title, way, GROUPS[index] ?? []] as const))(
-    "each client has one pod: %s",
-    async (_, way, sources) => {
-      const clients = { address: CLUSTER_IP, sources, flows: way.asked };
-      const all = FAMILIES.map((family) => ({ ...clients, family }));
-      expectAddressesKept(await place().expectTogether(planned(way, [CLUSTER_IP]), all));
-    },
-  );
 
   // By way of the bridge it comes back to where it was sent, from the node's address.
   it("a pod of the service that asks for it, and is served by itself", async () => {

@@ -20,14 +20,13 @@ import {
   BULK,
   CLIENTS,
   ENCAPSULATED,
-  expectAddressesKept,
   OVER_UDP,
   planned,
   SERVICE_PORTS,
   TRANSLATED,
   useCluster,
-  WAYS,
 } from "../support/cluster-affinity.ts";
+import { testAffinity } from "../support/cluster-tests.ts";
 import { overlayAddress, runFlannel, VXLAN_OVERHEAD } from "../support/flannel.ts";
 import { expectTransfers } from "../support/http.ts";
 import { forgetConnections, runKubeProxy } from "../support/kube-proxy.ts";
@@ -82,25 +81,18 @@ const OF_UDP = 28;
 
 describe.skipIf(skipReason)(titled("an overlay of VXLAN"), () => {
   const place = useCluster(overlay, IPV4);
-  const ofPods = { family: "IPv4", address: CLUSTER_IP } as const;
   const ofOthers = { family: "IPv4", address: BALANCER_IP, fromOutside: true } as const;
 
-  it("without sfunnel clients are split", async () => {
-    const flows = TRANSLATED.asked;
-    expectAddressesKept(await place().expectSplit({ ...ofPods, sources: CONTROL, flows }));
-    await place().expectSplit({ ...ofOthers, sources: OUTSIDE_CONTROL, flows });
+  testAffinity(place, {
+    address: CLUSTER_IP,
+    families: IPV4,
+    control: CONTROL,
+    groups: GROUPS,
   });
 
-  it.each(WAYS.map((way, index) => [way.title, way, GROUPS[index] ?? []] as const))(
-    "each client in a pod has one pod: %s",
-    async (_, way, sources) => {
-      const rules = planned(way, [CLUSTER_IP], IPV4);
-      const answers = await place().expectTogether(rules, [
-        { ...ofPods, sources, flows: way.asked },
-      ]);
-      expectAddressesKept(answers);
-    },
-  );
+  it("without sfunnel clients outside are split", async () => {
+    await place().expectSplit({ ...ofOthers, sources: OUTSIDE_CONTROL, flows: TRANSLATED.asked });
+  });
 
   it(`each client outside has one pod: ${TRANSLATED.title}`, async () => {
     const rules = planned(TRANSLATED, [BALANCER_IP], IPV4);

@@ -13,8 +13,8 @@ import {
   planned,
   TRANSLATED,
   useCluster,
-  WAYS,
 } from "../support/cluster-affinity.ts";
+import { testAffinity } from "../support/cluster-tests.ts";
 import { expectTransfers } from "../support/http.ts";
 import type { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
@@ -44,23 +44,17 @@ describe.skipIf(skipReason)(titled("a node that delivers with bpf_redirect_peer"
   const place = useCluster(peers, IPV4);
   const clients = { family: "IPv4", address: BALANCER_IP } as const;
 
-  it("without sfunnel clients are split", async () => {
-    const { lab, network } = place();
-    const flows = TRANSLATED.asked;
-    expectAddressesKept(await place().expectSplit({ ...clients, sources: CONTROL, flows }));
-    expect(lab.run(network.node, "cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe("0");
+  testAffinity(place, {
+    address: BALANCER_IP,
+    families: IPV4,
+    control: CONTROL,
+    groups: GROUPS,
   });
 
-  it.each(WAYS.map((way, index) => [way.title, way, GROUPS[index] ?? []] as const))(
-    "each client has one pod: %s",
-    async (_, way, sources) => {
-      const rules = planned(way, [BALANCER_IP], IPV4);
-      const answers = await place().expectTogether(rules, [
-        { ...clients, sources, flows: way.asked },
-      ]);
-      expectAddressesKept(answers);
-    },
-  );
+  it("delivers, and forwards nothing", () => {
+    const { lab, network } = place();
+    expect(lab.run(network.node, "cat", "/proc/sys/net/ipv4/ip_forward").trim()).toBe("0");
+  });
 
   // The node's own hook comes before all that delivers and balances.
   it(`each client has one pod, funneled on the node: ${TRANSLATED.title}`, async () => {

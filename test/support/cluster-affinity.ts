@@ -132,18 +132,6 @@ export interface Network {
 
 const NO_RULES: BothSides = { client: {}, service: {} };
 
-interface Kept<Each extends Network> {
-  readonly lab: Lab;
-  readonly network: Each;
-  readonly asker: Asker;
-  readonly outside: Asker | undefined;
-  /** One in each pod. */
-  readonly servers: readonly Endpoint[];
-  /** On the eth0 of all clients, and on that of every pod. */
-  readonly near: End;
-  readonly far: End;
-}
-
 /** What clients ask for, and from which of their addresses; of IPv4. */
 export interface Clients {
   readonly family: Family;
@@ -161,12 +149,19 @@ export interface ClientHooks {
   readonly back: Direction;
 }
 
-export class Place<Each extends Network = Network> implements Kept<Each> {
+type Kept<Each extends Network> = Pick<
+  Place<Each>,
+  "lab" | "network" | "asker" | "outside" | "servers" | "near" | "far"
+>;
+
+export class Place<Each extends Network = Network> {
   readonly lab: Lab;
   readonly network: Each;
   readonly asker: Asker;
   readonly outside: Asker | undefined;
+  /** One in each pod. */
   readonly servers: readonly Endpoint[];
+  /** On the eth0 of all clients, and on that of every pod. */
   readonly near: End;
   readonly far: End;
 
