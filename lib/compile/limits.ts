@@ -27,8 +27,8 @@ export const limits = {
   /** Prefixes that all different sets of addresses and ports take together, in both directions. */
   setPrefixes: Limit.MAX_SET_PREFIXES / 2,
   /**
-   * Steps that the search for the rule of one packet may take, in the worst case. Most rulesets of any size
-   * take two or three; many rules that differ in what they exclude alone take one for each seven.
+   * Steps that the search for the rule of one packet may take, in the worst case. 100,000 hosts take two,
+   * as many prefixes of all lengths seven; rules that differ in what they exclude alone one for each seven.
    */
   searchSteps: Limit.MAX_STEPS,
   /** The same before Linux 5.17. */
