@@ -102,31 +102,6 @@ Napi::Value toJs(Napi::Env env, EntryCount &&count) {
     return Napi::Number::New(env, count.entries);
 }
 
-Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count) {
-    uint32_t valueSize = static_cast<uint32_t>(values.size() / count);
-    /* With this flag (5.10) arrays of other lengths than the template's fit in the outer map. */
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP);
-    Map inner{Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "sfunnel_rules", sizeof(uint32_t), valueSize,
-                                count, &options)),
-              BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), valueSize, count};
-    if (!inner.fd.valid()) {
-        return lastError("create inner map");
-    }
-    Bytes keys(sizeof(uint32_t) * count);
-    for (uint32_t i = 0; i < count; i++) {
-        std::memcpy(keys.data() + sizeof(i) * i, &i, sizeof(i));
-    }
-    Result<Done> filled = updateMap(inner, keys, values, count);
-    if (failed(filled)) {
-        return filled;
-    }
-    int fd = inner.fd.get();
-    if (bpf_map_update_elem(outer.fd.get(), &slot, &fd, BPF_ANY) != 0) {
-        return lastError("publish inner map");
-    }
-    return Done{};
-}
-
 Result<Done> placeArrays(const Map &outer, uint32_t slot,
                          const std::vector<std::shared_ptr<const Map>> &arrays) {
     std::vector<uint32_t> slots;

@@ -17,10 +17,8 @@ struct EntryCount {
 Result<Done> updateMap(const Map &map, const Bytes &keys, const Bytes &values, uint32_t count);
 Result<Done> removeFromMap(const Map &map, const Bytes &keys, uint32_t count);
 Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count);
-/* Puts a new inner array of `count` entries at outer[slot], in one step for who reads it. */
-Result<Done> publishArray(const Map &outer, uint32_t slot, const Bytes &values, uint32_t count);
 /*
- * The same with arrays that were made before, at slots one behind the other. The kernel keeps them
+ * Puts arrays at outer[slot] and behind, each in one step for who reads it. The kernel keeps them
  * from then on.
  */
 Result<Done> placeArrays(const Map &outer, uint32_t slot,

@@ -38,7 +38,6 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
                 InstanceMethod<&LoadedObject::update>("update", napi_default_method),
                 InstanceMethod<&LoadedObject::remove>("remove", napi_default_method),
                 InstanceMethod<&LoadedObject::read>("read", napi_default_method),
-                InstanceMethod<&LoadedObject::publish>("publish", napi_default_method),
                 InstanceMethod<&LoadedObject::makeArray>("makeArray", napi_default_method),
                 InstanceMethod<&LoadedObject::place>("place", napi_default_method),
                 InstanceMethod<&LoadedObject::entries>("entries", napi_default_method),
@@ -131,26 +130,6 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
             args.badRange(name + " is not a hash");
         }
         return onMap<EntryCount>(info, map, countEntries);
-    }
-
-    Napi::Value publish(Info info) {
-        Args args(info);
-        std::string name = args.string(0, "outer");
-        uint32_t slot = args.uint32(1, "slot");
-        Bytes values = args.bytes(2, "values");
-        uint32_t count = args.uint32(3, "count", 1);
-        if (values.empty() || values.size() % count != 0) {
-            args.badRange("values must be " + std::to_string(count) + " entries of one size, not " +
-                          std::to_string(values.size()) + " bytes");
-        }
-        const Map *outer = find(name);
-        if (outer == nullptr) {
-            return withoutMap(info, name);
-        }
-        checkOuter(args, name, *outer, slot);
-        return onMap<Done>(info, outer, [slot, values = std::move(values), count](const Map &map) {
-            return publishArray(map, slot, values, count);
-        });
     }
 
     Napi::Value makeArray(Info info) {

@@ -141,13 +141,6 @@ export interface NativeObject {
   read(map: string, first: number, count: number): Promise<Uint8Array | NativeFailure>;
   /** How many entries a hash map holds (Linux 5.6). */
   entries(map: string): Promise<number | NativeFailure>;
-  /** Makes a new inner array of `count` entries from `values` and puts it at outer[slot]. */
-  publish(
-    outer: string,
-    slot: number,
-    values: Uint8Array,
-    count: number,
-  ): Promise<NativeFailure | undefined>;
   /**
    * An array of `count` entries, all zero, to be placed in an array of maps. One of values per CPU has
    * to be as long as the outer map says; a plain one may have any length.

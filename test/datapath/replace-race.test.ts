@@ -6,7 +6,7 @@ import { parseRules } from "../../lib/index.ts";
 import { binding, type NativeObject } from "../../lib/native/binding.ts";
 import { readStats } from "../../lib/runtime/stats.ts";
 import { type Lists, RuleTables } from "../../lib/runtime/tables.ts";
-import { EGRESS, must, skipReason, titled } from "../support/native.ts";
+import { EGRESS, must, putArray, skipReason, titled } from "../support/native.ts";
 import { ipv4, udp } from "../support/packet.ts";
 
 const REPLACES = 60;
@@ -76,7 +76,7 @@ describe.skipIf(skipReason)(titled("replaces among searches"), () => {
   it("would show a mixture: an index, and rules that are not those that it is of", async () => {
     const nothing = new Uint8Array(layout.rule.size);
     for (let place = 0; place < 4; place++)
-      must((await object.publish("rulesets", place, nothing, 1)) ?? {});
+      must((await putArray(object, "rulesets", place, nothing, 1)) ?? {});
     const { no_match: before = 0 } = await outcomes();
     const sent = await packets();
     expect((await outcomes()).no_match).toBe(before + sent);

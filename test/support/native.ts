@@ -97,3 +97,19 @@ export async function collectGarbage(): Promise<void> {
 export function u32(...numbers: number[]): Uint8Array {
   return new Uint8Array(Uint32Array.from(numbers).buffer);
 }
+
+/** A new array of these entries at a place of an array of maps, as the runtime makes it. */
+export async function putArray(
+  object: NativeObject,
+  map: string,
+  slot: number,
+  values: Uint8Array,
+  count: number,
+): Promise<NativeFailure | undefined> {
+  const array = must(await object.makeArray(false, values.length / count, count));
+  try {
+    return (await array.write(0, values, count)) ?? (await object.place(map, slot, [array]));
+  } finally {
+    array.close();
+  }
+}

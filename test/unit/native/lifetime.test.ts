@@ -14,6 +14,7 @@ import {
   must,
   mustFail,
   openDescriptors,
+  putArray,
   releaseAll,
   skipReason,
   titled,
@@ -49,7 +50,7 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
     const before = openDescriptors();
     for (let cycle = 0; cycle < 200; cycle++) {
       const object = must(await binding().load(bytes, {}));
-      must(await object.publish("rulesets", 0, new Uint8Array(80), 10));
+      must((await putArray(object, "rulesets", 0, new Uint8Array(80), 10)) ?? {});
       must(await object.testRun(INGRESS, new Uint8Array(60), noWords, 1));
       if (cycle % 10 === 0) {
         const attachments = [
@@ -60,7 +61,7 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
         for (const attachment of attachments) expect(await attachment.detach()).toBeUndefined();
         mustFail(await object.attachTcx(path, 9999, INGRESS, true, true, 0));
         mustFail(await object.attachClsact(path, 9999, INGRESS, 1, 1, false));
-        mustFail(await object.publish("rulesets", 0, new Uint8Array(12), 1));
+        mustFail(await putArray(object, "rulesets", 0, new Uint8Array(12), 1));
         mustFail(await binding().load(fixture("refused"), {}));
         mustFail(await binding().load(fixture("half"), {}));
         mustFail(await binding().netnsInode("/proc/self/ns/uts"));
@@ -95,7 +96,8 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
       object.update("ports", bytes, bytes, 1),
       object.remove("ports", bytes, 1),
       object.read("numbers", 0, 1),
-      object.publish("rulesets", 0, bytes, 1),
+      object.makeArray(false, 8, 1),
+      object.place("rulesets", 0, []),
       object.testRun(INGRESS, bytes, noWords, 1),
       object.attachTcx("", 1, INGRESS, true, true, 0),
       object.attachClsact("", 1, INGRESS, 1, 1, false),

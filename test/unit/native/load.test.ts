@@ -7,6 +7,7 @@ import {
   loadFixture,
   must,
   mustFail,
+  putArray,
   releaseAll,
   skipReason,
   titled,
@@ -74,7 +75,7 @@ describe.skipIf(skipReason !== undefined)(titled("load"), () => {
     ]);
     expect(mustFail(refused).log).toBeDefined();
     expect(fine.programIds()[0]).toBeGreaterThan(0);
-    expect(mustFail(await fine.publish("rulesets", 0, new Uint8Array(6), 2)).log).toBeUndefined();
+    expect(mustFail(await putArray(fine, "rulesets", 0, new Uint8Array(6), 2)).log).toBeUndefined();
   });
 
   test("pins nothing, whatever the object asks for", async () => {

@@ -8,6 +8,7 @@ import {
   loadFixture,
   must,
   mustFail,
+  putArray,
   releaseAll,
   skipReason,
   titled,
@@ -83,7 +84,7 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
     for (const count of [1, 2, 100, 256, 3]) {
       const values = BigUint64Array.from(upTo(count), (i) => BigInt(count * 1000 + i) << 16n);
       const bytes = new Uint8Array(values.buffer);
-      expect(await object.publish("rulesets", 0, bytes, count)).toBeUndefined();
+      expect(await putArray(object, "rulesets", 0, bytes, count)).toBeUndefined();
       const { cb } = await runWith(object, count - 1);
       expect(((BigInt(cb[3] ?? 0) << 32n) | BigInt(cb[2] ?? 0)) >> 16n).toBe(
         BigInt(count * 1000 + count - 1),
@@ -92,11 +93,48 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
     }
   });
 
+  test.each([1, 31, 32, 100])(
+    "writes and reads %i entries of an array, plain or per CPU",
+    async (count) => {
+      const object = await loadFixture();
+      const { possibleCpus } = binding();
+      for (const perCpu of [false, true]) {
+        const array = must(await object.makeArray(perCpu, 8, count + 2));
+        const words = (perCpu ? possibleCpus : 1) * count;
+        const values = new Uint8Array(BigUint64Array.from(upTo(words), BigInt).buffer);
+        expect(await array.write(1, values, count)).toBeUndefined();
+        expect(must(await array.read(1, count))).toEqual(values);
+        const size = values.length / count;
+        expect(must(await array.read(0, 1))).toEqual(new Uint8Array(size));
+        expect(must(await array.read(0, count + 2)).subarray(size, -size)).toEqual(values);
+        array.close();
+        array.close();
+        for (const result of [array.read(0, 1), array.write(1, values, count)]) {
+          expect(errnoName(mustFail(await result).errno)).toBe("EBADF");
+        }
+      }
+    },
+  );
+
+  test("puts several arrays at places one behind the other", async () => {
+    const object = await loadFixture();
+    const arrays = await Promise.all(
+      [7n, 8n].map(async (value) => {
+        const array = must(await object.makeArray(false, 8, 1));
+        await array.write(0, new Uint8Array(BigUint64Array.of(value).buffer), 1);
+        return array;
+      }),
+    );
+    expect(await object.place("rulesets", 0, arrays)).toBeUndefined();
+    for (const array of arrays) array.close();
+    expect((await runWith(object, 0)).cb[2]).toBe(7);
+  });
+
   test("leaves what is in force alone when an array does not fit the template", async () => {
     const object = await loadFixture();
     const values = new Uint8Array(BigUint64Array.of(7n).buffer);
-    await object.publish("rulesets", 0, values, 1);
-    const failure = mustFail(await object.publish("rulesets", 0, new Uint8Array(12), 1));
+    await putArray(object, "rulesets", 0, values, 1);
+    const failure = mustFail(await putArray(object, "rulesets", 0, new Uint8Array(12), 1));
     expect(failure).toEqual({ errno: 22, step: "publish inner map" });
     expect((await runWith(object, 0)).cb[2]).toBe(7);
   });
@@ -124,7 +162,7 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
       object.update("nope", none, none, 0),
       object.remove("nope", none, 0),
       object.read("nope", 0, 0),
-      object.publish("nope", 0, new Uint8Array(8), 1),
+      object.place("nope", 0, []),
     ]) {
       expect(mustFail(await result)).toEqual({ errno: 2, step: "find map nope" });
     }
@@ -142,11 +180,19 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
     bad(() => object.read("numbers", 64, 1));
     bad(() => object.read("numbers", 2 ** 32 - 1, 2));
     bad(() => object.read("ports", 0, 1));
-    bad(() => object.publish("rulesets", 2, new Uint8Array(8), 1));
-    bad(() => object.publish("rulesets", 0, new Uint8Array(8), 3));
-    bad(() => object.publish("rulesets", 0, new Uint8Array(0), 1));
-    bad(() => object.publish("rulesets", 0, new Uint8Array(8), 0));
-    bad(() => object.publish("numbers", 0, new Uint8Array(8), 1));
+    const array = must(await object.makeArray(false, 8, 3));
+    bad(() => object.place("rulesets", 2, [array]));
+    bad(() => object.place("rulesets", 1, [array, array]));
+    bad(() => object.place("numbers", 0, [array]));
+    bad(() => object.makeArray(false, 8, 0));
+    bad(() => object.makeArray(false, 0, 1));
+    bad(() => array.write(0, new Uint8Array(8), 2));
+    bad(() => array.write(0, new Uint8Array(20), 2));
+    bad(() => array.write(2, new Uint8Array(16), 2));
+    bad(() => array.read(3, 1));
+    bad(() => array.read(2 ** 32 - 1, 2));
+    array.close();
+    bad(() => object.place("rulesets", 0, [array]));
     for (const count of [-1, 1.5, 2 ** 32, Number.NaN]) {
       bad(() => object.update("ports", u16(1), u32(1), count));
     }
@@ -154,7 +200,7 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
 
   test("refuses arguments of wrong types", async () => {
     const object = (await loadFixture()) as unknown as Record<
-      "update" | "read",
+      "update" | "read" | "place" | "makeArray",
       (...args: unknown[]) => unknown
     >;
     const bad = (call: () => unknown) => expect(call).toThrow(TypeError);
@@ -165,6 +211,9 @@ describe.skipIf(skipReason !== undefined)(titled("maps"), () => {
     bad(() => object.update("ports", u16(1), u32(1), 1n));
     bad(() => object.read("numbers"));
     bad(() => object.read.call({}, "numbers", 0, 1));
+    bad(() => object.place("rulesets", 0, object));
+    bad(() => object.place("rulesets", 0, [object]));
+    bad(() => object.makeArray(1, 8, 1));
   });
 
   test("takes keys and values that JavaScript changes afterwards", async () => {
