@@ -124,6 +124,8 @@ export class RuleTables {
   #nextSet = 1;
   #sets: Sets = new Map();
   #lists: Lists = { ingress: [], egress: [] };
+  /** Whether there are rules in force, be it none at all: packets come by from then on. */
+  #inForce = false;
   /** What rules had that have gone, and under which there may still be a packet. */
   #gone: Gone[] = [];
   /** The end of what is done behind the last replace. */
@@ -190,10 +192,13 @@ export class RuleTables {
       this.#nextSet = sets.nextSet;
     }
 
-    const before = this.#lists;
+    const [before, replaced] = [this.#lists, this.#inForce];
+    this.#inForce = true;
     this.#sets = sets.used;
     this.#lists = lists;
     this.#counters.commit(counters);
+    // Before the first rules no packet came by.
+    if (!replaced) return;
     this.#gone.push({ counters, sets: sets.unused });
     // The new rules are in force, whatever becomes of the rest.
     this.#cleaned = this.#cleanUp(before, operation).catch(() => undefined);
