@@ -16,13 +16,15 @@ enum sfunnel_limit {
     /* Rules of one direction in one ruleset. */
     SFUNNEL_MAX_RULES = 1 << 17,
     /* Counters: old and new rules of both directions exist side by side during a replace. They lie
-       in pages, which are made as they are needed. */
+       in pages, which are made as they are needed: so many for the first CPU, then for the next. */
     SFUNNEL_MAX_COUNTERS = 4 * SFUNNEL_MAX_RULES,
     SFUNNEL_COUNTER_PAGE = 1024,
     /* Steps that a search for a rule may take (see struct sfunnel_search_table), and those on
        kernels without bpf_loop. */
     SFUNNEL_MAX_STEPS = 1 << 20,
     SFUNNEL_MAX_STEPS_WITHOUT_LOOP = 256,
+    /* Ranges of ports in a rule itself; more of them are a set. */
+    SFUNNEL_RULE_RANGES = 3,
     /* Rules in one bucket of a search; more take another step. */
     SFUNNEL_BUCKET_RULES = 7,
     /* Prefixes of all address and port sets together. */
@@ -186,24 +188,10 @@ struct sfunnel_flow {
     __u8 zero;
 };
 
-/*
- * Matches an address if (address & mask) == value, or, with set != 0, if the set holds it.
- * mask all zero and set 0: any address.
- */
-struct sfunnel_address_match {
-    __u32 value[4]; /* network order */
-    __u32 mask[4];
-    __u32 set;
-    __u32 negate;
-};
-
-/* Matches a port from first to last, or, with set != 0, if the set holds it. Host order. */
-struct sfunnel_port_match {
+/* Host order. */
+struct sfunnel_port_range {
     __u16 first;
     __u16 last;
-    __u16 negate;
-    __u16 zero;
-    __u32 set;
 };
 
 /*
@@ -217,25 +205,48 @@ struct sfunnel_set_key {
     __u8 member[16];
 };
 
+/* Fields that a rule may ask for: bits of sfunnel_rule.negated and .in_set, indexes of .sets. */
+enum sfunnel_match_field {
+    SFUNNEL_MATCH_SADDR,
+    SFUNNEL_MATCH_DADDR,
+    SFUNNEL_MATCH_SPORT,
+    SFUNNEL_MATCH_DPORT,
+    SFUNNEL_MATCH_PORT,  /* source or destination */
+    SFUNNEL_MATCH_ALLOW, /* unfunnel: inner destination ports that may pass */
+    SFUNNEL_MATCH_FIELDS,
+};
+
+/*
+ * Two lines of a cache, of which the first one decides nearly always.
+ *
+ * An address is matched by a prefix (length 0: any), ports by a few ranges, of which those that are
+ * not needed repeat the first; or, with the bit of the field in `in_set`, both by the set under its
+ * number.
+ */
 struct sfunnel_rule {
-    __u32 kind;    /* enum sfunnel_rule_kind */
-    __u32 counter; /* index into rule_counters; a rule keeps it across replaces */
-    struct sfunnel_address_match saddr;
-    struct sfunnel_address_match daddr;
-    struct sfunnel_port_match sport;
-    struct sfunnel_port_match dport;
-    struct sfunnel_port_match port;  /* source or destination */
-    struct sfunnel_port_match allow; /* unfunnel: inner destination ports that may pass */
-    __u8 families;                   /* bits of enum sfunnel_family */
-    __u8 transport;                  /* IPPROTO_* of the packet as it comes */
-    __u8 other_transport;            /* funnel: of the carrier; unfunnel: of the inner flow */
-    __u8 carrier_sport_kind;         /* enum sfunnel_source_port */
-    __u16 carrier_dport;             /* host order */
+    __u32 saddr[4]; /* network order; zero behind the prefix */
+    __u32 daddr[4];
+    struct sfunnel_port_range sport[SFUNNEL_RULE_RANGES];
+    struct sfunnel_port_range dport[SFUNNEL_RULE_RANGES];
+    __u8 saddr_length; /* bits of the prefix, of 128 */
+    __u8 daddr_length;
+    __u8 negated;     /* bits of enum sfunnel_match_field: what does not match by it */
+    __u8 in_set;      /* bits of enum sfunnel_match_field */
+    __u8 families;    /* bits of enum sfunnel_family */
+    __u8 transport;   /* IPPROTO_* of the packet as it comes */
+    __u8 passes_over; /* enum sfunnel_form: packets of this one it does not match; 0: none */
+    __u8 kind;        /* enum sfunnel_rule_kind */
+
+    struct sfunnel_port_range port[SFUNNEL_RULE_RANGES];
+    struct sfunnel_port_range allow[SFUNNEL_RULE_RANGES];
+    __u32 sets[SFUNNEL_MATCH_FIELDS];
+    __u32 counter;       /* in rule_counters; a rule keeps it across replaces */
+    __u32 carrier_every; /* seconds on one port of the range; 0: for good */
+    __u16 carrier_dport; /* host order */
     __u16 carrier_sport_first;
     __u16 carrier_sport_last;
-    __u8 passes_over; /* enum sfunnel_form: packets of this one it does not match; 0: none */
-    __u8 zero;
-    __u32 carrier_every; /* seconds on one port of the range; 0: for good */
+    __u8 carrier_sport_kind; /* enum sfunnel_source_port */
+    __u8 other_transport;    /* funnel: of the carrier; unfunnel: of the inner flow */
 };
 
 /*

@@ -46,76 +46,115 @@ static __always_inline bool set_holds_port(__u32 set, __u16 port) {
     return bpf_map_lookup_elem(&sets, &key.key) != NULL;
 }
 
-/* Whether an address is in the prefix of a match that has no set. */
-static __always_inline bool prefix_holds(const struct sfunnel_address_match *match,
-                                         const __u32 *address) {
-    return !(((address[0] ^ match->value[0]) & match->mask[0]) |
-             ((address[1] ^ match->value[1]) & match->mask[1]) |
-             ((address[2] ^ match->value[2]) & match->mask[2]) |
-             ((address[3] ^ match->value[3]) & match->mask[3]));
+/* So many bits from the left, 1 to 64. */
+static __always_inline __u64 first_bits(__u32 length) {
+    return ~0ULL << (64 - length);
 }
 
-static __always_inline bool range_holds(const struct sfunnel_port_match *match, __u16 port) {
-    return match->first <= port && port <= match->last;
+static __always_inline bool prefix_holds(const __u32 *prefix, __u32 length, const __u32 *address) {
+    const flow_word *wanted = (const flow_word *)prefix, *there = (const flow_word *)address;
+    __u64 upper = bpf_be64_to_cpu(wanted[0] ^ there[0]);
+    __u64 lower = bpf_be64_to_cpu(wanted[1] ^ there[1]);
+
+    if (length > 64)
+        return !upper && !(lower & first_bits(length - 64));
+    return !length || !(upper & first_bits(length));
 }
 
-static __always_inline bool address_may_match(const struct sfunnel_address_match *match,
-                                              const __u32 *address) {
-    return match->set || prefix_holds(match, address) != !!match->negate;
+/* All of them, without a branch: a CPU guesses wrong at ports of all kinds. */
+static __always_inline bool ranges_hold(const struct sfunnel_port_range *ranges, __s64 port) {
+    __s64 outside = -1;
+
+#pragma unroll
+    for (int range = 0; range < SFUNNEL_RULE_RANGES; range++)
+        outside &= (port - ranges[range].first) | (ranges[range].last - port);
+    return outside >= 0;
 }
 
-static __always_inline bool port_may_match(const struct sfunnel_port_match *match, __u16 port) {
-    return match->set || range_holds(match, port) != !!match->negate;
+static __always_inline bool has(__u8 fields, enum sfunnel_match_field field) {
+    return fields & 1 << field;
+}
+
+static __always_inline bool in_set(const struct sfunnel_rule *rule,
+                                   enum sfunnel_match_field field) {
+    return has(rule->in_set, field);
+}
+
+static __always_inline bool matches_if(const struct sfunnel_rule *rule,
+                                       enum sfunnel_match_field field, bool holds) {
+    return holds != has(rule->negated, field);
+}
+
+static __always_inline bool saddr_may_match(const struct sfunnel_rule *rule, const __u32 *saddr) {
+    return in_set(rule, SFUNNEL_MATCH_SADDR) ||
+           matches_if(rule, SFUNNEL_MATCH_SADDR,
+                      prefix_holds(rule->saddr, rule->saddr_length, saddr));
+}
+
+static __always_inline bool daddr_may_match(const struct sfunnel_rule *rule, const __u32 *daddr) {
+    return in_set(rule, SFUNNEL_MATCH_DADDR) ||
+           matches_if(rule, SFUNNEL_MATCH_DADDR,
+                      prefix_holds(rule->daddr, rule->daddr_length, daddr));
+}
+
+static __always_inline bool sport_may_match(const struct sfunnel_rule *rule, __u16 sport) {
+    return in_set(rule, SFUNNEL_MATCH_SPORT) ||
+           matches_if(rule, SFUNNEL_MATCH_SPORT, ranges_hold(rule->sport, sport));
+}
+
+static __always_inline bool dport_may_match(const struct sfunnel_rule *rule, __u16 dport) {
+    return in_set(rule, SFUNNEL_MATCH_DPORT) ||
+           matches_if(rule, SFUNNEL_MATCH_DPORT, ranges_hold(rule->dport, dport));
 }
 
 /* `port` means either of the two; negated, neither. */
-static __always_inline bool either_port_may_match(const struct sfunnel_port_match *match,
-                                                  const struct sfunnel_flow *flow) {
-    bool inside = range_holds(match, flow->sport) || range_holds(match, flow->dport);
-
-    return match->set || inside != !!match->negate;
+static __always_inline bool port_may_match(const struct sfunnel_rule *rule,
+                                           const struct sfunnel_flow *flow) {
+    return in_set(rule, SFUNNEL_MATCH_PORT) ||
+           matches_if(rule, SFUNNEL_MATCH_PORT,
+                      ranges_hold(rule->port, flow->sport) || ranges_hold(rule->port, flow->dport));
 }
 
-static __always_inline bool address_set_matches(const struct sfunnel_address_match *match,
-                                                const __u32 *address) {
-    return !match->set || set_holds_address(match->set, address) != !!match->negate;
+static __always_inline bool set_of_addresses_matches(const struct sfunnel_rule *rule,
+                                                     enum sfunnel_match_field field,
+                                                     const __u32 *address) {
+    return !in_set(rule, field) ||
+           matches_if(rule, field, set_holds_address(rule->sets[field], address));
 }
 
-static __always_inline bool port_set_matches(const struct sfunnel_port_match *match, __u16 port) {
-    return !match->set || set_holds_port(match->set, port) != !!match->negate;
+static __always_inline bool set_of_ports_matches(const struct sfunnel_rule *rule,
+                                                 enum sfunnel_match_field field, __u16 port,
+                                                 __u16 or_port) {
+    __u32 set = rule->sets[field];
+
+    return !in_set(rule, field) ||
+           matches_if(rule, field, set_holds_port(set, port) || set_holds_port(set, or_port));
 }
 
-static __always_inline bool either_port_set_matches(const struct sfunnel_port_match *match,
-                                                    const struct sfunnel_flow *flow) {
-    bool inside;
-
-    if (!match->set)
-        return true;
-    inside = set_holds_port(match->set, flow->sport) || set_holds_port(match->set, flow->dport);
-    return inside != !!match->negate;
+static __always_inline bool sets_match(const struct sfunnel_rule *rule,
+                                       const struct sfunnel_flow *flow) {
+    return set_of_addresses_matches(rule, SFUNNEL_MATCH_SADDR, flow->saddr) &&
+           set_of_addresses_matches(rule, SFUNNEL_MATCH_DADDR, flow->daddr) &&
+           set_of_ports_matches(rule, SFUNNEL_MATCH_SPORT, flow->sport, flow->sport) &&
+           set_of_ports_matches(rule, SFUNNEL_MATCH_DPORT, flow->dport, flow->dport) &&
+           set_of_ports_matches(rule, SFUNNEL_MATCH_PORT, flow->sport, flow->dport);
 }
 
-static __always_inline bool port_matches(const struct sfunnel_port_match *match, __u16 port) {
-    return port_may_match(match, port) && port_set_matches(match, port);
-}
-
-/*
- * What needs no look into a set comes first: it decides nearly always, and a CPU fetches all of the
- * rule at once for it.
- */
+/* What needs no look into a set comes first: it decides nearly always. */
 static __always_inline bool rule_matches(const struct sfunnel_rule *rule,
                                          const struct sfunnel_flow *flow) {
     return rule->transport == flow->transport && (rule->families & flow->family) &&
            (flow->form == SFUNNEL_PLAIN || flow->form != rule->passes_over) &&
-           address_may_match(&rule->saddr, flow->saddr) &&
-           address_may_match(&rule->daddr, flow->daddr) &&
-           port_may_match(&rule->dport, flow->dport) && port_may_match(&rule->sport, flow->sport) &&
-           either_port_may_match(&rule->port, flow) &&
-           address_set_matches(&rule->saddr, flow->saddr) &&
-           address_set_matches(&rule->daddr, flow->daddr) &&
-           port_set_matches(&rule->dport, flow->dport) &&
-           port_set_matches(&rule->sport, flow->sport) &&
-           either_port_set_matches(&rule->port, flow);
+           saddr_may_match(rule, flow->saddr) && daddr_may_match(rule, flow->daddr) &&
+           dport_may_match(rule, flow->dport) && sport_may_match(rule, flow->sport) &&
+           port_may_match(rule, flow) && (!rule->in_set || sets_match(rule, flow));
+}
+
+/* Whether the destination port of an inner flow may pass an unfunnel rule. */
+static __always_inline bool rule_allows(const struct sfunnel_rule *rule, __u16 dport) {
+    return in_set(rule, SFUNNEL_MATCH_ALLOW)
+               ? set_holds_port(rule->sets[SFUNNEL_MATCH_ALLOW], dport)
+               : ranges_hold(rule->allow, dport);
 }
 
 static __always_inline __u64 masked(__u32 word, __u32 mask, __u32 multiplier) {

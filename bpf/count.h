@@ -22,11 +22,12 @@ static __always_inline void add_to(struct sfunnel_counter *counter, __u32 bytes)
     }
 }
 
-static __always_inline void count_rule(__u32 index, __u32 bytes) {
-    void *page = look_up(&rule_counters, index / SFUNNEL_COUNTER_PAGE);
+static __always_inline void count_rule(__u32 counter, __u32 bytes) {
+    void *page = look_up(&rule_counters, counter / SFUNNEL_COUNTER_PAGE);
+    __u32 of_cpu = bpf_get_smp_processor_id() * SFUNNEL_COUNTER_PAGE;
 
     if (page)
-        add_to(look_up(page, index % SFUNNEL_COUNTER_PAGE), bytes);
+        add_to(look_up(page, of_cpu + counter % SFUNNEL_COUNTER_PAGE), bytes);
 }
 
 static __always_inline void count_outcome(__u32 index, __u32 bytes) {

@@ -139,7 +139,7 @@ VERIFIED_ONCE int admit(struct cached_flow *cached, __u32 generation) {
     rule = look_up(rules, packet->rule_index - 1);
     if (!rule)
         return SFUNNEL_FAILED;
-    if (!port_matches(&rule->allow, inner->flow.dport))
+    if (!rule_allows(rule, inner->flow.dport))
         return SFUNNEL_NOT_ALLOWED;
     port = remember_unfunneled(begins);
     if (port < 0)

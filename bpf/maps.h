@@ -31,6 +31,7 @@ struct abi_types {
     enum sfunnel_outcome outcome;
     enum sfunnel_rule_kind rule_kind;
     enum sfunnel_family family;
+    enum sfunnel_match_field match_field;
     enum sfunnel_source_port source_port;
     enum sfunnel_reply_kind reply_kind;
     struct sfunnel_reply_key reply_key;
@@ -49,12 +50,18 @@ struct abi_types {
 const struct abi_types *keep_btf __attribute__((unused));
 
 /*
- * BPF_F_INNER_MAP lets lists of different lengths take each other's place (5.10). Sizes instead of
- * types: Linux 6.1 takes no inner map without BTF in the place of one that has it.
+ * What packets look up one entry of. BPF_F_INNER_MAP lets arrays of different lengths take each
+ * other's place (5.10). With BPF_F_MMAPABLE the entries begin at a page and not somewhere in a line
+ * of the cache, so that one of 64 bytes is in one line: memory is what costs among many rules.
+ */
+#define PLACED_ARRAY (BPF_F_INNER_MAP | BPF_F_MMAPABLE)
+
+/*
+ * Sizes instead of types: Linux 6.1 takes no inner map without BTF in the place of one that has it.
  */
 struct rule_list {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(map_flags, PLACED_ARRAY);
     __uint(max_entries, 1);
     __uint(key_size, sizeof(__u32));
     __uint(value_size, sizeof(struct sfunnel_rule));
@@ -75,7 +82,7 @@ struct {
 
 struct search_index {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(map_flags, PLACED_ARRAY);
     __uint(max_entries, 1);
     __uint(key_size, sizeof(__u32));
     __uint(value_size, sizeof(struct sfunnel_search_table));
@@ -98,10 +105,14 @@ struct {
     __type(value, __u32);
 } sets SEC(".maps");
 
-/* All of one size, which is what the kernel wants of the array that it was told of. */
+/*
+ * SFUNNEL_COUNTER_PAGE entries for each CPU, of rules that lie near to each other. No per-CPU
+ * array: that has a pointer to look at first, in memory of its own for each rule.
+ */
 struct counter_page {
-    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-    __uint(max_entries, SFUNNEL_COUNTER_PAGE);
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, PLACED_ARRAY);
+    __uint(max_entries, 1);
     __uint(key_size, sizeof(__u32));
     __uint(value_size, sizeof(struct sfunnel_counter));
 };
@@ -212,7 +223,7 @@ struct {
 
 struct text {
     __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_INNER_MAP);
+    __uint(map_flags, PLACED_ARRAY);
     __uint(max_entries, 1);
     __uint(key_size, sizeof(__u32));
     __uint(value_size, sizeof(struct sfunnel_text_chunk));

@@ -234,7 +234,7 @@ static __noinline bool may_put_back(struct packet *packet, __u32 generation, __u
     if (!rules)
         return false;
     rule = look_up(rules, packet->rule_index - 1);
-    return rule && port_matches(&rule->allow, port);
+    return rule && rule_allows(rule, port);
 }
 
 /* Service side: do these ports belong to a connection that lives, to another port than this one? */

@@ -160,6 +160,11 @@ Napi::Value lookup(const Napi::CallbackInfo &info) {
     return run<MapEntry>(info.Env(), [=] { return lookupMap(id, key); });
 }
 
+Napi::Value readArrayById(const Napi::CallbackInfo &info) {
+    uint32_t id = Args(info).uint32(0, "mapId");
+    return run<Bytes>(info.Env(), [=] { return readArray(id); });
+}
+
 Napi::Value detachTcxById(const Napi::CallbackInfo &info) {
     Args args(info);
     std::string netns = args.string(0, "netns");
@@ -262,6 +267,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("qdisc", Napi::Function::New<qdiscOf>(env, "qdisc"));
     exports.Set("program", Napi::Function::New<program>(env, "program"));
     exports.Set("lookup", Napi::Function::New<lookup>(env, "lookup"));
+    exports.Set("readArray", Napi::Function::New<readArrayById>(env, "readArray"));
     exports.Set("detachTcx", Napi::Function::New<detachTcxById>(env, "detachTcx"));
     exports.Set("detachClsact", Napi::Function::New<detachClsactByPlace>(env, "detachClsact"));
     exports.Set("lockNetns", Napi::Function::New<lock>(env, "lockNetns"));

@@ -90,9 +90,10 @@ class ArrayObject final : public Napi::ObjectWrap<ArrayObject> {
 
 } // namespace
 
-Result<InnerArray> makeArray(bool perCpu, uint32_t valueSize, uint32_t count) {
-    enum bpf_map_type type = perCpu ? BPF_MAP_TYPE_PERCPU_ARRAY : BPF_MAP_TYPE_ARRAY;
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = perCpu ? 0U : uint32_t{BPF_F_INNER_MAP});
+Result<InnerArray> makeArray(uint32_t valueSize, uint32_t count) {
+    constexpr enum bpf_map_type type = BPF_MAP_TYPE_ARRAY;
+    /* As in bpf/maps.h. */
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
     auto array = std::make_shared<Map>(
         Map{Fd(bpf_map_create(type, "sfunnel_rules", sizeof(uint32_t), valueSize, count, &options)),
             type, sizeof(uint32_t), entrySize(type, valueSize), count});

@@ -14,11 +14,9 @@ namespace sfunnel {
  */
 using InnerArray = std::shared_ptr<const Map>;
 
-/*
- * With zeros in it. A per-CPU array has to have the entries of the outer map's template; a plain
- * one may have any number (5.10).
+/* With zeros in it. It may have any number of entries, whatever the outer map was told of (5.10).
  */
-Result<InnerArray> makeArray(bool perCpu, uint32_t valueSize, uint32_t count);
+Result<InnerArray> makeArray(uint32_t valueSize, uint32_t count);
 
 /* From JavaScript: a NativeArray that was not closed. */
 InnerArray checkedArray(Napi::Value value, const char *name);

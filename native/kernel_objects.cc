@@ -6,12 +6,30 @@
 
 #include "fd.h"
 #include "load.h"
+#include "maps.h"
 
 namespace sfunnel {
 namespace {
 
 std::string nameOf(const char (&name)[BPF_OBJ_NAME_LEN]) {
     return std::string(name, strnlen(name, sizeof(name)));
+}
+
+struct Opened {
+    Fd fd;
+    struct bpf_map_info info;
+};
+
+Result<Opened> openMap(uint32_t id) {
+    Opened map{Fd(bpf_map_get_fd_by_id(id)), {}};
+    if (!map.fd.valid()) {
+        return lastError("open map");
+    }
+    uint32_t length = sizeof(map.info);
+    if (bpf_obj_get_info_by_fd(map.fd.get(), &map.info, &length) != 0) {
+        return lastError("describe map");
+    }
+    return map;
 }
 
 } // namespace
@@ -40,26 +58,36 @@ Result<ProgramInfo> describeProgram(uint32_t id) {
 }
 
 Result<MapEntry> lookupMap(uint32_t id, const Bytes &key) {
-    Fd map(bpf_map_get_fd_by_id(id));
-    if (!map.valid()) {
-        return lastError("open map");
+    Result<Opened> opened = openMap(id);
+    if (failed(opened)) {
+        return failure(opened);
     }
-    struct bpf_map_info info = {};
-    uint32_t length = sizeof(info);
-    if (bpf_obj_get_info_by_fd(map.get(), &info, &length) != 0) {
-        return lastError("describe map");
-    }
+    const auto &[fd, info] = value(opened);
     MapEntry entry{nameOf(info.name), std::nullopt};
     if (key.size() != info.key_size || key.empty()) {
         return entry;
     }
     Bytes found(entrySize(info.type, info.value_size));
-    if (bpf_map_lookup_elem(map.get(), key.data(), found.data()) == 0) {
+    if (bpf_map_lookup_elem(fd.get(), key.data(), found.data()) == 0) {
         entry.value = std::move(found);
     } else if (errno != ENOENT) {
         return lastError("read map");
     }
     return entry;
+}
+
+Result<Bytes> readArray(uint32_t id) {
+    Result<Opened> opened = openMap(id);
+    if (failed(opened)) {
+        return failure(opened);
+    }
+    auto &[fd, info] = value(opened);
+    auto type = static_cast<enum bpf_map_type>(info.type);
+    if (type != BPF_MAP_TYPE_ARRAY && type != BPF_MAP_TYPE_PERCPU_ARRAY) {
+        return Failure{EOPNOTSUPP, "read array"};
+    }
+    Map map{std::move(fd), type, info.key_size, entrySize(type, info.value_size), info.max_entries};
+    return readArray(map, 0, map.maxEntries);
 }
 
 Napi::Value toJs(Napi::Env env, ProgramInfo &&info) {

@@ -23,6 +23,8 @@ struct MapEntry {
 Result<ProgramInfo> describeProgram(uint32_t id);
 /* A key of another length than the map's has no value. */
 Result<MapEntry> lookupMap(uint32_t id, const Bytes &key);
+/* All entries; EOPNOTSUPP where it is no array. */
+Result<Bytes> readArray(uint32_t id);
 
 Napi::Value toJs(Napi::Env env, ProgramInfo &&info);
 Napi::Value toJs(Napi::Env env, MapEntry &&entry);

@@ -134,13 +134,11 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
 
     Napi::Value makeArray(Info info) {
         Args args(info);
-        bool perCpu = args.boolean(0, "perCpu");
-        uint32_t valueSize = args.uint32(1, "valueSize", 1);
-        uint32_t count = args.uint32(2, "count", 1);
-        return onLoaded<InnerArray>(info, "create inner map",
-                                    [perCpu, valueSize, count](const Loaded &) {
-                                        return sfunnel::makeArray(perCpu, valueSize, count);
-                                    });
+        uint32_t valueSize = args.uint32(0, "valueSize", 1);
+        uint32_t count = args.uint32(1, "count", 1);
+        return onLoaded<InnerArray>(info, "create inner map", [valueSize, count](const Loaded &) {
+            return sfunnel::makeArray(valueSize, count);
+        });
     }
 
     Napi::Value place(Info info) {

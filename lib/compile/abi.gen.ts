@@ -56,6 +56,7 @@ export const Limit = {
   COUNTER_PAGE: 1024,
   MAX_STEPS: 1048576,
   MAX_STEPS_WITHOUT_LOOP: 256,
+  RULE_RANGES: 3,
   BUCKET_RULES: 7,
   MAX_SET_PREFIXES: 1048576,
   MAX_ATTACHMENTS: 1024,
@@ -69,6 +70,16 @@ export const Limit = {
   OVER_PER_CENT: 25,
   LARGEST_PACKET: 16000,
   TEXT_CHUNK: 4096,
+} as const;
+
+export const MatchField = {
+  MATCH_SADDR: 0,
+  MATCH_DADDR: 1,
+  MATCH_SPORT: 2,
+  MATCH_DPORT: 3,
+  MATCH_PORT: 4,
+  MATCH_ALLOW: 5,
+  MATCH_FIELDS: 6,
 } as const;
 
 export const Outcome = {
@@ -159,15 +170,6 @@ export const TraceSlot = {
 
 /** Byte offsets and sizes of the structs of bpf/abi.h. */
 export const layout = {
-  addressMatch: {
-    size: 40,
-    fields: {
-      value: { offset: 0, size: 16 },
-      mask: { offset: 16, size: 16 },
-      set: { offset: 32, size: 4 },
-      negate: { offset: 36, size: 4 },
-    },
-  },
   attachment: {
     size: 64,
     fields: {
@@ -243,14 +245,11 @@ export const layout = {
       direction: { offset: 4, size: 4 },
     },
   },
-  portMatch: {
-    size: 12,
+  portRange: {
+    size: 4,
     fields: {
       first: { offset: 0, size: 2 },
       last: { offset: 2, size: 2 },
-      negate: { offset: 4, size: 2 },
-      zero: { offset: 6, size: 2 },
-      set: { offset: 8, size: 4 },
     },
   },
   reply: {
@@ -288,26 +287,30 @@ export const layout = {
     },
   },
   rule: {
-    size: 152,
+    size: 128,
     fields: {
-      kind: { offset: 0, size: 4 },
-      counter: { offset: 4, size: 4 },
-      saddr: { offset: 8, size: 40 },
-      daddr: { offset: 48, size: 40 },
-      sport: { offset: 88, size: 12 },
-      dport: { offset: 100, size: 12 },
-      port: { offset: 112, size: 12 },
-      allow: { offset: 124, size: 12 },
-      families: { offset: 136, size: 1 },
-      transport: { offset: 137, size: 1 },
-      otherTransport: { offset: 138, size: 1 },
-      carrierSportKind: { offset: 139, size: 1 },
-      carrierDport: { offset: 140, size: 2 },
-      carrierSportFirst: { offset: 142, size: 2 },
-      carrierSportLast: { offset: 144, size: 2 },
-      passesOver: { offset: 146, size: 1 },
-      zero: { offset: 147, size: 1 },
-      carrierEvery: { offset: 148, size: 4 },
+      saddr: { offset: 0, size: 16 },
+      daddr: { offset: 16, size: 16 },
+      sport: { offset: 32, size: 12 },
+      dport: { offset: 44, size: 12 },
+      saddrLength: { offset: 56, size: 1 },
+      daddrLength: { offset: 57, size: 1 },
+      negated: { offset: 58, size: 1 },
+      inSet: { offset: 59, size: 1 },
+      families: { offset: 60, size: 1 },
+      transport: { offset: 61, size: 1 },
+      passesOver: { offset: 62, size: 1 },
+      kind: { offset: 63, size: 1 },
+      port: { offset: 64, size: 12 },
+      allow: { offset: 76, size: 12 },
+      sets: { offset: 88, size: 24 },
+      counter: { offset: 112, size: 4 },
+      carrierEvery: { offset: 116, size: 4 },
+      carrierDport: { offset: 120, size: 2 },
+      carrierSportFirst: { offset: 122, size: 2 },
+      carrierSportLast: { offset: 124, size: 2 },
+      carrierSportKind: { offset: 126, size: 1 },
+      otherTransport: { offset: 127, size: 1 },
     },
   },
   searchBucket: {

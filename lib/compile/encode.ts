@@ -6,19 +6,18 @@ import type {
   AddressMatch,
   CarrierSourcePort,
   Family as FamilyName,
-  PortMatch,
   PortRange,
   Rule,
   Transport,
 } from "../rules/types.ts";
-import { Family, Form, layout, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Family, Form, Limit, layout, MatchField, RuleKind, SourcePort } from "./abi.gen.ts";
 import { type Field, Record } from "./record.ts";
 import { addressPrefix } from "./search/addresses.ts";
-import { addressMask } from "./search/mask.ts";
 import { portPrefixes, portSetName, type SetWriter } from "./sets.ts";
 
 const IP_PROTOCOL: { readonly [name in Transport]: number } = { tcp: 6, udp: 17 };
-const ANY_PORT: PortMatch = { negate: false, ranges: [{ first: 0, last: 65535 }] };
+const ANY_PORT: readonly PortRange[] = [{ first: 0, last: 65535 }];
+const SET_NUMBER_BYTES = 4;
 
 /** Rules of one direction as the program reads them. */
 export interface RuleList {
@@ -33,66 +32,107 @@ function families(family: FamilyName | undefined): number {
   return Family.IPV4 | Family.IPV6;
 }
 
-/** Fields of a struct that lies inside a rule, counted from the start of the rule. */
-function inside<Name extends string>(
-  outer: Field,
-  fields: { readonly [name in Name]: Field },
-): { readonly [name in Name]: Field } {
-  const moved = Object.entries<Field>(fields).map(([name, { offset, size }]) => [
-    name,
-    { offset: outer.offset + offset, size },
-  ]);
-  return Object.fromEntries(moved) as { readonly [name in Name]: Field };
+const { fields } = layout.rule;
+
+/** Where a rule says what an address has to be. */
+interface AddressPlace {
+  /** Its number among the fields, as in bpf/abi.h. */
+  readonly field: number;
+  readonly prefix: Field;
+  readonly length: Field;
 }
 
-type AddressFields = { readonly [name in keyof typeof layout.addressMatch.fields]: Field };
-type PortFields = { readonly [name in keyof typeof layout.portMatch.fields]: Field };
+/** Where a rule says what a port has to be. */
+interface PortPlace {
+  readonly field: number;
+  readonly ranges: readonly { readonly first: Field; readonly last: Field }[];
+}
 
-const { fields } = layout.rule;
-const SADDR: AddressFields = inside(fields.saddr, layout.addressMatch.fields);
-const DADDR: AddressFields = inside(fields.daddr, layout.addressMatch.fields);
-const SPORT: PortFields = inside(fields.sport, layout.portMatch.fields);
-const DPORT: PortFields = inside(fields.dport, layout.portMatch.fields);
-const PORT: PortFields = inside(fields.port, layout.portMatch.fields);
-const ALLOW: PortFields = inside(fields.allow, layout.portMatch.fields);
+function rangesOf({ offset }: Field): PortPlace["ranges"] {
+  const { size, fields: range } = layout.portRange;
+  return Array.from({ length: Limit.RULE_RANGES }, (_, index) => {
+    const moved = (field: Field) => ({ ...field, offset: offset + index * size + field.offset });
+    return { first: moved(range.first), last: moved(range.last) };
+  });
+}
 
+const SADDR: AddressPlace = {
+  field: MatchField.MATCH_SADDR,
+  prefix: fields.saddr,
+  length: fields.saddrLength,
+};
+const DADDR: AddressPlace = {
+  field: MatchField.MATCH_DADDR,
+  prefix: fields.daddr,
+  length: fields.daddrLength,
+};
+const SPORT: PortPlace = { field: MatchField.MATCH_SPORT, ranges: rangesOf(fields.sport) };
+const DPORT: PortPlace = { field: MatchField.MATCH_DPORT, ranges: rangesOf(fields.dport) };
+const PORT: PortPlace = { field: MatchField.MATCH_PORT, ranges: rangesOf(fields.port) };
+const ALLOW: PortPlace = { field: MatchField.MATCH_ALLOW, ranges: rangesOf(fields.allow) };
+
+/** Places of the numbers of sets, by field. */
+const SETS: readonly Field[] = Array.from({ length: MatchField.MATCH_FIELDS }, (_, field) => ({
+  offset: fields.sets.offset + field * SET_NUMBER_BYTES,
+  size: SET_NUMBER_BYTES,
+}));
+
+/** Bit of a field whose match is negated. */
+function negatedBit({ field }: { readonly field: number }, match: { negate: boolean } | undefined) {
+  return match?.negate ? 1 << field : 0;
+}
+
+/** Writes the number of a set; the bit of its field. */
+function encodeSet(record: Record, field: number, set: number): number {
+  record.set(SETS[field] as Field, set);
+  return 1 << field;
+}
+
+/** The bit of the field, where it is a set. */
 function encodeAddress(
   record: Record,
-  fields: AddressFields,
-  match: AddressMatch,
-  family: FamilyName,
+  place: AddressPlace,
+  match: AddressMatch | undefined,
+  family: FamilyName | undefined,
   sets: SetWriter,
-) {
-  const { negate, prefixes } = match;
+): number {
+  if (match === undefined || family === undefined) return 0;
+  const { prefixes } = match;
   const [only] = prefixes;
   if (prefixes.length === 1 && only) {
     const { words, length } = addressPrefix(only, family);
-    record.setWords(fields.value, words);
-    record.setWords(fields.mask, addressMask(length));
-  } else {
-    const members = () =>
-      prefixes.map((prefix) => {
-        const { address, length } = prefixBytes(prefix, family);
-        return { bytes: address, length };
-      });
-    record.set(fields.set, sets.add(prefixes.map(formatPrefix).join(), members));
+    record.setWords(place.prefix, words);
+    record.set(place.length, length);
+    return 0;
   }
-  if (negate) record.set(fields.negate, 1);
+  const members = () =>
+    prefixes.map((prefix) => {
+      const { address, length } = prefixBytes(prefix, family);
+      return { bytes: address, length };
+    });
+  const set = sets.add(prefixes.map(formatPrefix).join(), members);
+  return encodeSet(record, place.field, set);
 }
 
-function encodePorts(record: Record, fields: PortFields, match: PortMatch, sets: SetWriter) {
-  const { negate, ranges } = match;
-  const [only] = ranges;
-  if (ranges.length === 1 && only) {
-    record.set(fields.first, only.first);
-    record.set(fields.last, only.last);
-  } else {
-    record.set(
-      fields.set,
-      sets.add(portSetName(ranges), () => ranges.flatMap(portPrefixes)),
-    );
+/** The bit of the field, where it is a set: of more ranges than have room in a rule. */
+function encodePorts(
+  record: Record,
+  place: PortPlace,
+  ranges: readonly PortRange[],
+  sets: SetWriter,
+): number {
+  if (ranges.length > place.ranges.length) {
+    const set = sets.add(portSetName(ranges), () => ranges.flatMap(portPrefixes));
+    return encodeSet(record, place.field, set);
   }
-  if (negate) record.set(fields.negate, 1);
+  for (let index = 0; index < place.ranges.length; index++) {
+    // Those that are not needed repeat the first one.
+    const { first, last } = (ranges[index] ?? ranges[0]) as PortRange;
+    const at = place.ranges[index] as PortPlace["ranges"][number];
+    record.set(at.first, first);
+    record.set(at.last, last);
+  }
+  return 0;
 }
 
 function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
@@ -112,7 +152,8 @@ function encodeSourcePort(record: Record, sport: CarrierSourcePort) {
   }
 }
 
-function encodeAction(record: Record, action: Action, sets: SetWriter) {
+/** The bit of `allow`, where it is a set. */
+function encodeAction(record: Record, action: Action, sets: SetWriter): number {
   let allow: readonly PortRange[] | undefined;
   switch (action.kind) {
     case "accept":
@@ -143,8 +184,7 @@ function encodeAction(record: Record, action: Action, sets: SetWriter) {
       }
       allow = action.allow;
   }
-  const ports = allow ? { negate: false, ranges: allow } : ANY_PORT;
-  encodePorts(record, ALLOW, ports, sets);
+  return encodePorts(record, ALLOW, allow ?? ANY_PORT, sets);
 }
 
 function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter) {
@@ -152,12 +192,23 @@ function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter
   record.set(fields.counter, counter);
   record.set(fields.transport, IP_PROTOCOL[transport]);
   record.set(fields.families, families(family));
-  encodePorts(record, SPORT, sport ?? ANY_PORT, sets);
-  encodePorts(record, DPORT, dport ?? ANY_PORT, sets);
-  encodePorts(record, PORT, port ?? ANY_PORT, sets);
-  if (saddr && family) encodeAddress(record, SADDR, saddr, family, sets);
-  if (daddr && family) encodeAddress(record, DADDR, daddr, family, sets);
-  encodeAction(record, rule.action, sets);
+  record.set(
+    fields.negated,
+    negatedBit(SADDR, saddr) |
+      negatedBit(DADDR, daddr) |
+      negatedBit(SPORT, sport) |
+      negatedBit(DPORT, dport) |
+      negatedBit(PORT, port),
+  );
+  record.set(
+    fields.inSet,
+    encodeAddress(record, SADDR, saddr, family, sets) |
+      encodeAddress(record, DADDR, daddr, family, sets) |
+      encodePorts(record, SPORT, sport?.ranges ?? ANY_PORT, sets) |
+      encodePorts(record, DPORT, dport?.ranges ?? ANY_PORT, sets) |
+      encodePorts(record, PORT, port?.ranges ?? ANY_PORT, sets) |
+      encodeAction(record, rule.action, sets),
+  );
 }
 
 /** Rules between two chances to leave. */

@@ -142,14 +142,10 @@ export interface NativeObject {
   /** How many entries a hash map holds (Linux 5.6). */
   entries(map: string): Promise<number | NativeFailure>;
   /**
-   * An array of `count` entries, all zero, to be placed in an array of maps. One of values per CPU has
-   * to be as long as the outer map says; a plain one may have any length.
+   * An array of `count` entries, all zero, to be placed in an array of maps, whatever length that was
+   * told of.
    */
-  makeArray(
-    perCpu: boolean,
-    valueSize: number,
-    count: number,
-  ): Promise<NativeArray | NativeFailure>;
+  makeArray(valueSize: number, count: number): Promise<NativeArray | NativeFailure>;
   /**
    * Puts arrays at outer[slot] and behind, each in one step for whoever reads it. The kernel keeps them
    * from then on.
@@ -292,6 +288,8 @@ export interface NativeBinding {
     mapId: number,
     key: Uint8Array,
   ): Promise<{ readonly name: string; readonly value?: Uint8Array } | NativeFailure>;
+  /** All entries of an array, one after the other (needs CAP_SYS_ADMIN). */
+  readArray(mapId: number): Promise<Uint8Array | NativeFailure>;
   /** Removes a program that was attached to tcx without a link, or detaches its link, by id. */
   detachTcx(
     netns: string,

@@ -11,14 +11,9 @@ import type { Direction } from "../rules/types.ts";
 import type { Hook } from "./hook.ts";
 import { listPlaces, noSuchDevice, type Place } from "./place.ts";
 import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
-import { failed, Gone, indexKey, isGone, lookupIn, Maps } from "./program-maps.ts";
-import {
-  type DescribedRule,
-  type DescribedRuleset,
-  decodeRulesetText,
-  endsText,
-} from "./ruleset-text.ts";
-import { type Counter, sumCounter } from "./stats.ts";
+import { failed, Gone, indexKey, isGone, Maps, readArray } from "./program-maps.ts";
+import { type DescribedRule, type DescribedRuleset, decodeRulesetText } from "./ruleset-text.ts";
+import { type Counter, sumCounter, sumInPage } from "./stats.ts";
 import { directionIndex, directions } from "./tables.ts";
 
 /** A rule and what it has matched. */
@@ -182,10 +177,10 @@ async function readCounted(maps: Maps, direction: Direction): Promise<Counted> {
   return { rules: undefined, outcomes: undefined, flows: undefined };
 }
 
-/** The pages of the counters of rules, each found once. */
+/** The pages of the counters of rules, each read once. */
 class Pages {
   readonly #maps: Maps;
-  readonly #ids = new Map<number, number | undefined>();
+  readonly #pages = new Map<number, Uint8Array | undefined>();
 
   constructor(maps: Maps) {
     this.#maps = maps;
@@ -193,14 +188,12 @@ class Pages {
 
   async counter(number: number): Promise<Counter> {
     const page = Math.floor(number / Limit.COUNTER_PAGE);
-    if (!this.#ids.has(page)) {
+    if (!this.#pages.has(page)) {
       const id = await this.#maps.lookup("rule_counters", indexKey(page));
-      this.#ids.set(page, id && readU32(id, 0));
+      this.#pages.set(page, id && (await readArray(readU32(id, 0))));
     }
-    const id = this.#ids.get(page);
-    const value =
-      id === undefined ? undefined : await lookupIn(id, indexKey(number % Limit.COUNTER_PAGE));
-    return value?.value ? sumCounter(value.value, 0, value.value.length) : { packets: 0, bytes: 0 };
+    const counters = this.#pages.get(page);
+    return counters ? sumInPage(counters, number) : { packets: 0, bytes: 0 };
   }
 }
 
@@ -242,16 +235,11 @@ async function textInForce(maps: Maps): Promise<number | undefined> {
 }
 
 async function readText(mapId: number): Promise<DescribedRuleset | "replaced" | undefined> {
-  const chunks: Uint8Array[] = [];
-  for (let index = 0; ; index++) {
-    const chunk = await binding().lookup(mapId, indexKey(index));
-    if (isFailure(chunk)) {
-      if (isGone(chunk)) return "replaced";
-      throw failed(chunk);
-    }
-    if (chunk.value === undefined) return undefined;
-    chunks.push(chunk.value);
-    if (endsText(chunk.value)) return decodeRulesetText(Buffer.concat(chunks));
+  try {
+    return decodeRulesetText(await readArray(mapId));
+  } catch (error) {
+    if (error instanceof Gone) return "replaced";
+    throw error;
   }
 }
 

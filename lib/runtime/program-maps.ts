@@ -41,6 +41,14 @@ export async function lookupIn(mapId: number, key: Uint8Array) {
   throw failed(entry);
 }
 
+/** All entries of an array by its id; throws {@link Gone} likewise. */
+export async function readArray(mapId: number): Promise<Uint8Array> {
+  const entries = await binding().readArray(mapId);
+  if (!isFailure(entries)) return entries;
+  if (isGone(entries)) throw new Gone();
+  throw failed(entries);
+}
+
 export function isGone({ errno }: NativeFailure): boolean {
   const name = errnoName(errno);
   return name === "ENOENT" || name === "ENODEV";

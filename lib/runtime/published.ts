@@ -18,7 +18,7 @@ export async function makeArray(
   operation: string,
 ): Promise<NativeArray> {
   const size = bytes.length / count;
-  const array = must(await object.makeArray(false, size, count), operation);
+  const array = must(await object.makeArray(size, count), operation);
   try {
     const inPart = Math.max(1, Math.floor(PART / size));
     for (let first = 0; first < count; first += inPart) {

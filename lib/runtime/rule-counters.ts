@@ -31,7 +31,7 @@ const NO_RULES: Counted = { texts: atOnce(RuleTexts.of([])), numbers: new Uint32
 /** A rule that is the same text in the same direction keeps its counter. */
 export class RuleCounters {
   readonly #object: NativeObject;
-  /** Possible CPUs: a per-CPU value is written for all of them at once. */
+  /** Possible CPUs: each page has counters for all of them, those of one CPU after those of another. */
   readonly #cpus: number;
   #lists: ByDirection<Counted> = { ingress: NO_RULES, egress: NO_RULES };
   /** Counters that rules have had before, and these are as they have left them. */
@@ -113,7 +113,9 @@ export class RuleCounters {
     const made: NativeArray[] = [];
     try {
       while (this.#pages.length + made.length < pages) {
-        made.push(must(await this.#object.makeArray(true, layout.counter.size, PAGE), operation));
+        made.push(
+          must(await this.#object.makeArray(layout.counter.size, PAGE * this.#cpus), operation),
+        );
       }
       if (made.length === 0) return;
       const first = this.#pages.length;
@@ -127,7 +129,6 @@ export class RuleCounters {
 
   /** Those of pages that are there already; new ones are zero. Runs of them are written together. */
   async #clear(numbers: Uint32Array, operation: string): Promise<void> {
-    const stride = layout.counter.size * this.#cpus;
     const there = this.#pages.length * PAGE;
     for (let index = 0; index < numbers.length; ) {
       const first = numbers[index] as number;
@@ -135,15 +136,21 @@ export class RuleCounters {
       const page = Math.floor(first / PAGE);
       let count = 1;
       while (numbers[index + count] === first + count && first + count < (page + 1) * PAGE) count++;
-      const zeros = new Uint8Array(count * stride);
-      check(await this.#pages[page]?.write(first % PAGE, zeros, count), operation);
+      const zeros = new Uint8Array(count * layout.counter.size);
+      for (let cpu = 0; cpu < this.#cpus; cpu++) {
+        const at = cpu * PAGE + (first % PAGE);
+        check(await this.#pages[page]?.write(at, zeros, count), operation);
+      }
       index += count;
     }
   }
 
   /** What each CPU has counted, page by page. */
   async read(operation: string): Promise<readonly Uint8Array[]> {
-    return Promise.all(this.#pages.map(async (page) => must(await page.read(0, PAGE), operation)));
+    const entries = PAGE * this.#cpus;
+    return Promise.all(
+      this.#pages.map(async (page) => must(await page.read(0, entries), operation)),
+    );
   }
 
   close(): void {

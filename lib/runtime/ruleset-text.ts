@@ -12,7 +12,7 @@ import type { Direction, Rule } from "../rules/types.ts";
 import type { ArrayContent } from "./published.ts";
 
 /** Another number: a reader of this version cannot know what it says. */
-const FORMAT = 2;
+const FORMAT = 3;
 const CHUNK = layout.textChunk.size;
 
 /** Names of the events of the flow table in the order of their counters, e.g. "added". */
@@ -26,7 +26,7 @@ export interface DescribedRule {
   readonly text: string;
   /** The same as data; undefined where this version cannot read what another one wrote. */
   readonly rule: Rule | undefined;
-  /** Index in the map `rule_counters`. */
+  /** Its counters are in page counter / COUNTER_PAGE of the map `rule_counters`. */
   readonly counter: number;
 }
 
@@ -74,11 +74,6 @@ export function* encodeRulesetText(
     yield;
   }
   return { bytes, count };
-}
-
-/** Whether this chunk is the last one of its text, which holds no zero byte. */
-export function endsText(chunk: Uint8Array): boolean {
-  return chunk.at(-1) === 0;
 }
 
 /** Reads what `encodeRulesetText` wrote; undefined for anything else. */

@@ -89,17 +89,29 @@ export type Stats = { readonly [direction in Direction]: DirectionStats } & {
 /** What came out of the segmenter and was not ours. */
 export const STRAYS_MAP = "segmenter_strays";
 
-/** Adds up what each CPU counted: one value of a per-CPU map, which is these bytes. */
-export function sumCounter(bytes: Uint8Array, start: number, end: number): Counter {
+/** Adds up what each CPU counted: counters from `start` on, each so many bytes behind the one before. */
+function sumEach(bytes: Uint8Array, start: number, end: number, stride: number): Counter {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const { size, fields } = layout.counter;
+  const { fields } = layout.counter;
   let packets = 0;
   let octets = 0;
-  for (let at = start; at < end; at += size) {
+  for (let at = start; at < end; at += stride) {
     packets += Number(view.getBigUint64(at + fields.packets.offset, LITTLE_ENDIAN));
     octets += Number(view.getBigUint64(at + fields.bytes.offset, LITTLE_ENDIAN));
   }
   return { packets, bytes: octets };
+}
+
+/** One value of a per-CPU map, which is these bytes. */
+export function sumCounter(bytes: Uint8Array, start: number, end: number): Counter {
+  return sumEach(bytes, start, end, layout.counter.size);
+}
+
+/** One counter of a page of counters of rules, in which those of a CPU lie together. */
+export function sumInPage(page: Uint8Array, number: number): Counter {
+  const { size } = layout.counter;
+  const start = (number % Limit.COUNTER_PAGE) * size;
+  return sumEach(page, start, page.length, Limit.COUNTER_PAGE * size);
 }
 
 /** `count` entries from `first` of a per-CPU map. */
@@ -127,13 +139,11 @@ function* ruleStats(
   pages: readonly Uint8Array[],
 ): Sliced<readonly RuleStats[]> {
   const stats = new Array<RuleStats>(rules.length);
-  const stride = (pages[0]?.length ?? 0) / Limit.COUNTER_PAGE;
   for (const [index, rule] of rules.entries()) {
     if (index % PART === PART - 1) yield;
     const number = numbers[index] as number;
     const page = pages[Math.floor(number / Limit.COUNTER_PAGE)] as Uint8Array;
-    const at = (number % Limit.COUNTER_PAGE) * stride;
-    stats[index] = { rule, ...sumCounter(page, at, at + stride) };
+    stats[index] = { rule, ...sumInPage(page, number) };
   }
   return stats;
 }

@@ -1,5 +1,6 @@
 /** A loaded object of which one call fails, as if the kernel had refused it or had stopped half-way. */
 import { constants } from "node:os";
+import { layout } from "../../lib/compile/abi.gen.ts";
 import type { NativeArray, NativeFailure, NativeObject } from "../../lib/native/binding.ts";
 
 /** The calls by which rules come into the kernel. */
@@ -36,7 +37,7 @@ export class FailingObject {
   constructor(real: NativeObject) {
     this.#real = real;
     this.object = this.#standIn(real, {
-      makeArray: (perCpu, valueSize, count) => this.#makeArray(perCpu, valueSize, count),
+      makeArray: (valueSize, count) => this.#makeArray(valueSize, count),
       place: (outer, slot, arrays) => this.#place(outer, slot, arrays),
       update: (map, keys, values, count) => this.#update(map, keys, values, count),
       remove: (map, keys, count) => this.#remove(map, keys, count),
@@ -90,10 +91,10 @@ export class FailingObject {
     });
   }
 
-  async #makeArray(perCpu: boolean, valueSize: number, count: number) {
-    const map = perCpu ? "rule_counters" : "";
+  async #makeArray(valueSize: number, count: number) {
+    const map = valueSize === layout.counter.size ? "rule_counters" : "";
     if (this.#takes(1, "makeArray", map) !== undefined) return FAILURE;
-    const made = await this.#real.makeArray(perCpu, valueSize, count);
+    const made = await this.#real.makeArray(valueSize, count);
     if ("errno" in made) return made;
     const standIn = this.#standIn<NativeArray>(made, {
       write: async (first, values, entries) => {

@@ -106,7 +106,7 @@ export async function putArray(
   values: Uint8Array,
   count: number,
 ): Promise<NativeFailure | undefined> {
-  const array = must(await object.makeArray(false, values.length / count, count));
+  const array = must(await object.makeArray(values.length / count, count));
   try {
     return (await array.write(0, values, count)) ?? (await object.place(map, slot, [array]));
   } finally {

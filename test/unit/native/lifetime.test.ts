@@ -96,7 +96,7 @@ describe.skipIf(skipReason !== undefined)(titled("lifetime"), () => {
       object.update("ports", bytes, bytes, 1),
       object.remove("ports", bytes, 1),
       object.read("numbers", 0, 1),
-      object.makeArray(false, 8, 1),
+      object.makeArray(8, 1),
       object.place("rulesets", 0, []),
       object.testRun(INGRESS, bytes, noWords, 1),
       object.attachTcx("", 1, INGRESS, true, true, 0),
