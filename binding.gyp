@@ -9,6 +9,7 @@
         "native/attach_tcx.cc",
         "native/attachment.cc",
         "native/clsact_qdisc.cc",
+        "native/cpus.cc",
         "native/detach_at_exit.cc",
         "native/device.cc",
         "native/inner_array.cc",

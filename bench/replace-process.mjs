@@ -143,7 +143,7 @@ async function measureMemory(size) {
   });
   const fixed = sumOf(openMaps());
   const noted = new Map();
-  const tables = new RuleTables(noting(object, noted), binding().possibleCpus);
+  const tables = new RuleTables(noting(object, noted), binding().cpuNumbers);
   const before = heldBytes();
   const lists = { ingress: [], egress: rulesOf(size, 0) };
   const withRules = heldBytes();

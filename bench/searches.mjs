@@ -118,7 +118,7 @@ export class Searches {
     return searches.#fill(flows, places, async () => {
       if (!rules) return;
       const egress = parseRules(rules.join("\n"));
-      searches.#tables = new RuleTables(searches.#object, binding().possibleCpus);
+      searches.#tables = new RuleTables(searches.#object, binding().cpuNumbers);
       await searches.#tables.replace({ ingress: [], egress }, "load");
       await searches.#tables.cleaned;
     });

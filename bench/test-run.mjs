@@ -34,7 +34,7 @@ export class RulesProgram {
       trace: false,
     });
     program.#object = loaded.object;
-    program.#tables = new RuleTables(program.#object, binding().possibleCpus);
+    program.#tables = new RuleTables(program.#object, binding().cpuNumbers);
     try {
       const { ingress = "", egress = "" } = rules;
       const lists = { ingress: parseRules(ingress), egress: parseRules(egress) };

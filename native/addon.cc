@@ -7,6 +7,7 @@
 
 #include "attach_clsact.h"
 #include "attachment.h"
+#include "cpus.h"
 #include "device.h"
 #include "inner_array.h"
 #include "instance.h"
@@ -255,7 +256,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     env.SetInstanceData(made.release());
 
     exports.Set("libbpfVersion", Napi::String::New(env, libbpf_version_string() + 1));
-    exports.Set("possibleCpus", Napi::Number::New(env, libbpf_num_possible_cpus()));
+    exports.Set("cpuNumbers", Napi::Number::New(env, cpuNumbers()));
     exports.Set("hasHelper", Napi::Function::New<hasHelper>(env, "hasHelper"));
     exports.Set("load", Napi::Function::New<loadObject>(env, "load"));
     exports.Set("device", Napi::Function::New<device>(env, "device"));

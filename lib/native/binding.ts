@@ -240,8 +240,8 @@ export interface NativeAttachment {
 
 export interface NativeBinding {
   readonly libbpfVersion: string;
-  /** How many values an entry of a per-CPU map has. */
-  readonly possibleCpus: number;
+  /** One more than the highest number of a CPU that a program may run on. */
+  readonly cpuNumbers: number;
   /** Whether tc programs may call the helper of this number (enum bpf_func_id). */
   hasHelper(helper: number): Promise<boolean | NativeFailure>;
   /**

@@ -71,7 +71,7 @@ export class Funnel implements AsyncDisposable {
     this.#connections = connections;
     this.#tellsMtu = !asksMtu;
     this.#object = object;
-    this.#tables = new RuleTables(object, binding().possibleCpus, { searchSteps });
+    this.#tables = new RuleTables(object, binding().cpuNumbers, { searchSteps });
     this.#routes = new RouteMtus(object);
   }
 

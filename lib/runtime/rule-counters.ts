@@ -31,7 +31,7 @@ const NO_RULES: Counted = { texts: atOnce(RuleTexts.of([])), numbers: new Uint32
 /** A rule that is the same text in the same direction keeps its counter. */
 export class RuleCounters {
   readonly #object: NativeObject;
-  /** Possible CPUs: each page has counters for all of them, those of one CPU after those of another. */
+  /** Numbers of CPUs: each page has counters for all of them, those of one CPU after those of another. */
   readonly #cpus: number;
   #lists: ByDirection<Counted> = { ingress: NO_RULES, egress: NO_RULES };
   /** Counters that rules have had before, and these are as they have left them. */

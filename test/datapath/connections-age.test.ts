@@ -35,7 +35,7 @@ async function clientSide(limits: Limits) {
   );
   if (isFailure(loaded)) throw new Error(`${loaded.step}: ${loaded.log}`);
   object = loaded;
-  const tables = new RuleTables(loaded, binding().possibleCpus);
+  const tables = new RuleTables(loaded, binding().cpuNumbers);
   const egress = parseRules("tcp dport 8080 actions funnel translate tcp dport 80");
   await tables.replace({ ingress: [], egress }, "load");
 

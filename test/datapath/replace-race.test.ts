@@ -33,7 +33,7 @@ describe.skipIf(skipReason)(titled("replaces among searches"), () => {
     const native = binding();
     const path = new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url);
     object = must(await native.load(readFileSync(path), {}, { keeps_answers: 0 }));
-    tables = new RuleTables(object, native.possibleCpus);
+    tables = new RuleTables(object, native.cpuNumbers);
     await tables.replace(LISTS[0] as Lists, "replace");
   });
   afterAll(async () => {

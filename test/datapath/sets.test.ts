@@ -117,7 +117,7 @@ it("gives the sets of old rules back, so that replaces do not add up", async () 
   const program = new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url);
   const object = must(await binding().load(readFileSync(program), { sets: room }));
   try {
-    const tables = new RuleTables(object, binding().possibleCpus);
+    const tables = new RuleTables(object, binding().cpuNumbers);
     const ports = Array.from({ length: room / 2 }, (_, index) => 1 + index * 2);
     const rules = [udpRule({ dport: ports }).drop()];
     for (let round = 0; round < 5; round++) {

@@ -25,7 +25,7 @@ beforeAll(async () => {
   const loaded = await binding().load(readFileSync(path), {});
   if (isFailure(loaded)) throw new Error(`${loaded.step}: ${loaded.log}`);
   object = loaded;
-  tables = new RuleTables(object, binding().possibleCpus);
+  tables = new RuleTables(object, binding().cpuNumbers);
 });
 afterAll(() => object.close());
 

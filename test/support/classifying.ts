@@ -65,7 +65,7 @@ const ALL_VARIANTS: readonly Variant[] = [
       const path = new URL("../../dist/bpf/sfunnel-without-loop.bpf.o", import.meta.url);
       const native = binding();
       const object = must(await native.load(readFileSync(path), {}));
-      const tables = new RuleTables(object, native.possibleCpus, {
+      const tables = new RuleTables(object, native.cpuNumbers, {
         searchSteps: limits.searchStepsBefore517,
       });
       return {

@@ -37,7 +37,7 @@ export class Ruled {
   static async load(): Promise<Ruled> {
     const native = binding();
     const path = new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url);
-    return new Ruled(must(await native.load(readFileSync(path), {})), native.possibleCpus);
+    return new Ruled(must(await native.load(readFileSync(path), {})), native.cpuNumbers);
   }
 
   /** Puts other rules in force, and waits until nothing is left to do behind it. */
