@@ -5,6 +5,7 @@ import { Random } from "./random.mjs";
 import { compare, inTurn, median } from "./rounds.mjs";
 import { RULESETS, ruleset } from "./rulesets.mjs";
 import { Searches } from "./searches.mjs";
+import { STRUCTURES } from "./structures.mjs";
 
 export const ROUNDS = 31;
 
@@ -99,6 +100,22 @@ class Subject {
     }
   }
 
+  /** Rules in another structure, which finds the same ones as we do. */
+  static async loadStructure(structure, kind, size) {
+    const rules = ruleset(kind, size);
+    const { random, none } = listsOf(rules).lists;
+    const searches = await Searches.loadStructure(STRUCTURES[structure](rules.rules), {
+      random,
+      none,
+    });
+    return new Subject(`${kind} in ${structure}`, size, searches);
+  }
+
+  /** The sum of the rules that random flows meet. */
+  async total() {
+    return (await this.#searches.search("random", FLOWS)).ruleTotal;
+  }
+
   async packets(list) {
     return this.#timeOf(list, await this.#searches.packets(list, FLOWS_OF_ROUND));
   }
@@ -151,6 +168,16 @@ const name = (way, kind, size, list) => `${way} ${kind} ${size} ${list}`;
 const [OURS, SEARCH, LINEAR] = ["packets", "search", "linear"];
 const LINEAR_LISTS = ["none", "last", "random"];
 
+/** Sizes at which other structures are measured. */
+const COMPARED = [1000, 10_000, 100_000];
+/** Which structures are measured for which kinds and lists; what is left out, they cannot do. */
+const COMPARISONS = Object.keys(RULESETS).flatMap((kind) => [
+  { structure: "tuple space", kind, list: "random" },
+  { structure: "tuple space", kind, list: "none" },
+  ...(kind === "services" ? [] : [{ structure: "prefix trie", kind, list: "random" }]),
+  ...(kind === HEADLINE ? [{ structure: "bit vectors", kind, list: "none" }] : []),
+]);
+
 async function loadVariants(subjects) {
   const nothing = await Nothing.load();
   subjects.push(nothing);
@@ -170,6 +197,34 @@ async function loadVariants(subjects) {
     const flows = Math.min(FLOWS_OF_ROUND, LOOKS_OF_ROUND / size);
     for (const list of LINEAR_LISTS) {
       variants[name(LINEAR, HEADLINE, size, list)] = () => linear.search(list, flows);
+    }
+  }
+  return { ...variants, ...(await loadStructures(subjects)) };
+}
+
+/** Throws where a structure does not find what ours does. */
+async function loadStructures(subjects) {
+  const variants = {};
+  for (const size of COMPARED) {
+    for (const kind of Object.keys(RULESETS)) {
+      const ours = await Subject.load(kind, size);
+      subjects.push(ours);
+      for (const list of JUDGED) {
+        variants[name(SEARCH, kind, size, list)] = () => ours.search(list);
+      }
+      const wanted = COMPARISONS.filter((comparison) => comparison.kind === kind);
+      for (const structure of new Set(wanted.map((comparison) => comparison.structure))) {
+        const other = await Subject.loadStructure(structure, kind, size);
+        subjects.push(other);
+        const lists = wanted.filter((comparison) => comparison.structure === structure);
+        const finds = lists.some(({ list }) => list === "random");
+        if (finds && (await other.total()) !== (await ours.total())) {
+          throw new Error(`${kind}, ${number(size)} rules: a ${structure} finds others than ours`);
+        }
+        for (const { list } of lists) {
+          variants[name(structure, kind, size, list)] = () => other.search(list);
+        }
+      }
     }
   }
   return variants;
@@ -219,8 +274,8 @@ function rowsOf(samples) {
 }
 
 /** Costs by number of rules, as multiples of that of `unit`, a variant. */
-function costsOf(samples, unit, way, kind, list) {
-  return SIZES.map((size) => {
+function costsOf(samples, unit, way, kind, list, sizes = SIZES) {
+  return sizes.map((size) => {
     const times = samples[name(way, kind, size, list)];
     return median(times.map((time, round) => time / samples[unit][round]));
   });
@@ -229,8 +284,13 @@ function costsOf(samples, unit, way, kind, list) {
 const ONE_PACKET = name(OURS, HEADLINE, ONE, "random");
 const ONE_SEARCH = name(SEARCH, HEADLINE, ONE, "random");
 
+const titlesOf = (sizes) => [
+  "",
+  ...sizes.map((size) => `${number(size)} ${size === 1 ? "rule" : "rules"}`),
+];
+
 function tablesOf(samples) {
-  const titles = ["", ...SIZES.map((size) => `${number(size)} ${size === 1 ? "rule" : "rules"}`)];
+  const titles = titlesOf(SIZES);
   const row = (title, ...costs) => [
     title,
     ...costsOf(samples, ...costs).map((cost) => cost.toFixed(cost < 100 ? 2 : 0)),
@@ -251,6 +311,18 @@ function tablesOf(samples) {
         ...rows("sfunnel", all, ONE_SEARCH, SEARCH, HEADLINE),
         ...rows("linear", LINEAR_LISTS, ONE_SEARCH, LINEAR, HEADLINE),
       ],
+    },
+    {
+      title: `Cost of the search alone, in other structures; 1 is sfunnel at one rule, ${LISTS.random}`,
+      titles: titlesOf(COMPARED),
+      rows: Object.keys(RULESETS).flatMap((kind) => [
+        ...["random", "none"].map((list) =>
+          row(`${kind}, sfunnel: ${LISTS[list]}`, ONE_SEARCH, SEARCH, kind, list, COMPARED),
+        ),
+        ...COMPARISONS.filter((comparison) => comparison.kind === kind).map(({ structure, list }) =>
+          row(`${kind}, ${structure}: ${LISTS[list]}`, ONE_SEARCH, structure, kind, list, COMPARED),
+        ),
+      ]),
     },
   ];
 }

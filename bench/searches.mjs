@@ -1,4 +1,5 @@
-// Programs that search rules for many flows, one after the other (lookup.bpf.c, linear.bpf.c).
+// Programs that search rules for many flows, one after the other (lookup.bpf.c, linear.bpf.c,
+// structures.bpf.c).
 import { readFileSync } from "node:fs";
 import { parseRules } from "sfunnel";
 import { Family, layout } from "../dist/compile/abi.gen.js";
@@ -125,17 +126,35 @@ export class Searches {
   }
 
   /** The linear one. */
-  static async loadLinear(rules, lists) {
+  static loadLinear(rules, lists) {
+    const { count, bytes } = encodeLinear(rules);
+    return Searches.#loadOther("linear", lists, flowsOfLinearRun(rules.length), {
+      limits: { parts: count },
+      constants: { rule_count: rules.length },
+      content: { parts: { keys: keys(count), values: bytes, count } },
+    });
+  }
+
+  /** One of STRUCTURES. */
+  static loadStructure(structure, lists) {
+    return Searches.#loadOther("structures", lists, FLOWS_OF_RUN, structure);
+  }
+
+  static async #loadOther(program, lists, flowsOfRun, { limits, constants, content }) {
     const { flows, places } = layOut(lists);
-    const parts = encodeLinear(rules);
-    const limits = { parts: parts.count, flows: flows.length };
-    const flowsOfRun = flowsOfLinearRun(rules.length);
-    const constants = { rule_count: rules.length, flows_of_run: flowsOfRun };
-    const bytes = readFileSync(objectOfProgram("linear"));
-    const object = must(await binding().load(bytes, limits, constants));
+    const bytes = readFileSync(objectOfProgram(program));
+    const object = must(
+      await binding().load(
+        bytes,
+        { ...limits, flows: flows.length },
+        { ...constants, flows_of_run: flowsOfRun },
+      ),
+    );
     const searches = new Searches(object, flowsOfRun);
     return searches.#fill(flows, places, async () => {
-      must(await object.update("parts", keys(parts.count), parts.bytes, parts.count));
+      for (const [map, { keys: places, values, count }] of Object.entries(content)) {
+        must(await object.update(map, places, values, count));
+      }
     });
   }
 

@@ -9,10 +9,11 @@ const PARTS = ["push", "lookup", "replace", "udp", "tcp", "translate"];
 const HELP = `usage: npm run bench [-- PART... [--rounds N] [--markdown] [--skip-setup]]
 
 Measures what funneling costs, as ratios to the same thing without it, in turn with it. All parts
-together take some eight minutes:
+together take some ten minutes:
 
   push       the program alone, in BPF_PROG_TEST_RUN, against bpf_skb_adjust_room
-  lookup     the same for packets that ask 1 to 100,000 rules, against one rule, and a linear search
+  lookup     the same for packets that ask 1 to 100,000 rules, against one rule, a linear search, and
+             other structures
   replace    replaces of 10,000 and 100,000 rules, load and attach, memory
   udp        packets per second of UDP over TCP, local and forwarded, against plain UDP
   tcp        throughput of TCP over TCP in a carrier, cubic and bbr, against a plain connection
