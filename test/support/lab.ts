@@ -18,7 +18,12 @@ import { PYTHON } from "./python.ts";
 
 export { Endpoint, type Message } from "./endpoint.ts";
 
-const endpointPath = fileURLToPath(new URL("./endpoint.mjs", import.meta.url));
+const endpointPath = fileURLToPath(new URL("./endpoint/main.py", import.meta.url));
+const compiledPath = fileURLToPath(new URL("../../build/python", import.meta.url));
+
+/** Without what a user or the system add to Python; its modules are compiled once, outside of the sources. */
+const ENDPOINT = [PYTHON, "-E", "-s", "-S", "-X", `pycache_prefix=${compiledPath}`, endpointPath];
+
 const sendFramesPath = fileURLToPath(new URL("./send-frames.py", import.meta.url));
 
 /**
@@ -186,9 +191,9 @@ export class Lab implements Disposable {
     return this.run(host, "cat", `/sys/class/net/${device}/address`).trim();
   }
 
-  /** Starts a role of endpoint.mjs in a host's namespace. */
+  /** Starts a role of endpoint/main.py in a host's namespace. */
   endpoint(host: Host, role: string, options: Readonly<Record<string, unknown>>): Endpoint {
-    return this.spawn(host, process.execPath, endpointPath, role, JSON.stringify(options));
+    return this.spawn(host, ...ENDPOINT, role, JSON.stringify(options));
   }
 
   /** Starts a program that prints lines of JSON. */
