@@ -21,16 +21,39 @@ class LongOnesFirst extends BaseSequencer {
  */
 const AT_A_TIME = Math.min(availableParallelism() + 1, 4);
 
+/** Files of folders that know neither addon nor Node (ARCHITECTURE.md), and short. */
+const PURE = ["test/unit/{rules,plan,model}/**/*.test.ts"];
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    globalSetup: "test/support/sweep.ts",
-    // The addon lives in the process: each file gets one of its own, so that a test can count
-    // descriptors and a crash takes nobody else with it.
     pool: "forks",
     maxWorkers: AT_A_TIME,
     sequence: { sequencer: LongOnesFirst },
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "pure",
+          include: PURE,
+          // They share processes, and what they import: to start one takes longer than such a file.
+          isolate: false,
+          setupFiles: "test/support/without-addon.ts",
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "kernel",
+          include: ["test/**/*.test.ts"],
+          exclude: PURE,
+          // The addon lives in the process: each file gets one of its own, so that a test can count
+          // descriptors and a crash takes nobody else with it.
+          isolate: true,
+          globalSetup: "test/support/sweep.ts",
+        },
+      },
+    ],
   },
 });

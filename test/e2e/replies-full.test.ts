@@ -4,7 +4,7 @@ import { Funnel } from "../../lib/index.ts";
 import { Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { met, POD, twoHosts } from "../support/reply-lab.ts";
-import { serve, talk, talker } from "../support/talk.ts";
+import { serve, talk } from "../support/talk.ts";
 
 /**
  * The kernel keeps places for each CPU, which are a good part of the smallest table there is: there
@@ -44,7 +44,7 @@ describe.skipIf(skipReason)(titled("a full table of flows"), () => {
       await talk(lab, client, "tcp", { address: POD, port: 8080 }),
       await talk(lab, client, "udp", { address: POD, port: 2055 }),
     ];
-    const flood = talker(lab, client, "udpFlows", {
+    const flood = lab.endpoint(client, "udpFlows", {
       address: POD,
       port: 2055,
       from: 2100,

@@ -17,7 +17,7 @@ import {
   routedLab,
   twoHosts,
 } from "../support/reply-lab.ts";
-import { pages, serve, talk, talker } from "../support/talk.ts";
+import { pages, serve, servePages, talk } from "../support/talk.ts";
 import { census } from "../support/wire.ts";
 
 const funnelRule = (transport: Transport) =>
@@ -33,7 +33,7 @@ describe.skipIf(skipReason)(titled("beside a funneled client"), () => {
     const { clients, gateway: node, pod } = routedLab(lab, { clients: 1 });
     const [client] = clients;
     if (!client) throw new Error("no client");
-    await talker(lab, pod, "httpServe", { ports: [80, 8080], name: "pod" }).ready();
+    await servePages(lab, pod, { ports: [80, 8080], name: "pod" });
     await using near = await Funnel.load({ egress: funnelRule("tcp") });
     await using far = await Funnel.load({ ingress: unfunnelRule("tcp") });
     await near.attach("eth0", { netns: client.netns });

@@ -12,7 +12,7 @@ import { runKubeProxy } from "../support/kube-proxy.ts";
 import { type Host, Lab, type Message } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 import { Programs } from "../support/program.ts";
-import { pages, talker } from "../support/talk.ts";
+import { pages, servePages } from "../support/talk.ts";
 
 const example = (name: string) =>
   fileURLToPath(new URL(`../../examples/nginx/${name}`, import.meta.url));
@@ -60,7 +60,7 @@ async function cluster(lab: Lab, ports: readonly number[]): Promise<Cluster> {
   const backends = PODS.map((address) => ({ address }));
   runKubeProxy(lab, node, "iptables", { service, backends });
   for (const [index, pod] of pods.entries()) {
-    await talker(lab, pod, "httpServe", { ports: [80, 8080], name: `pod ${index}` }).ready();
+    await servePages(lab, pod, { ports: [80, 8080], name: `pod ${index}` });
   }
   return { clients, pods };
 }

@@ -4,7 +4,10 @@ import { fileURLToPath } from "node:url";
 import type { Transport } from "../../lib/index.ts";
 import { type Endpoint, eventually, type Host, type Lab } from "./lab.ts";
 
-const programPath = fileURLToPath(new URL("./affinity.mjs", import.meta.url));
+const askerPath = fileURLToPath(new URL("./asker.mjs", import.meta.url));
+
+/** A pod is there for all tests of a file. */
+const POD_SECONDS = 300;
 
 /** What a client asks for: a port, over TCP or UDP. */
 export interface AskedFlow {
@@ -33,10 +36,6 @@ export interface Question {
   readonly limit?: number;
 }
 
-function start(lab: Lab, host: Host, role: string, options: object): Promise<Endpoint> {
-  return lab.spawn(host, process.execPath, programPath, role, JSON.stringify(options)).ready();
-}
-
 /** A pod that answers on its ports, on both families. */
 export function serveAs(
   lab: Lab,
@@ -47,7 +46,7 @@ export function serveAs(
     readonly udp: readonly number[];
   },
 ): Promise<Endpoint> {
-  return start(lab, host, "serve", options);
+  return lab.endpoint(host, "affinityServe", { ...options, seconds: POD_SECONDS }).ready();
 }
 
 /** A line of /proc/net/tcp in any state but 06 (TIME_WAIT, which says nothing more) and 0A (LISTEN). */
@@ -71,7 +70,7 @@ export class Asker {
   }
 
   static async on(lab: Lab, host: Host): Promise<Asker> {
-    return new Asker(await start(lab, host, "ask", {}));
+    return new Asker(await lab.spawn(host, process.execPath, askerPath).ready());
   }
 
   /** All answers, those of each source together. */

@@ -4,7 +4,7 @@
  * came from (hairpin), and what leaves the cluster gets the node's address. Addresses are those of
  * IPv4; those of IPv6 follow from them.
  */
-import { execFileSync } from "node:child_process";
+import { execute } from "./execute.ts";
 import { inFamily } from "./family.ts";
 import type { Service, ServicePort } from "./kube-proxy.ts";
 import { type Host, IPTABLES, type Lab } from "./lab.ts";
@@ -98,7 +98,7 @@ export function bridgePod(lab: Lab, node: ClusterNode, name: string, last: numbe
 export function podBeside(lab: Lab, node: ClusterNode, name: string, last: number): Pod {
   const host = lab.host(name);
   const nodeDevice = `veth${last}`;
-  execFileSync("ip", [
+  execute("ip", [
     ...["link", "add", "eth0", "netns", host.netns, "type", "veth"],
     ...["peer", "name", nodeDevice, "netns", node.host.netns],
   ]);

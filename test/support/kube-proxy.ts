@@ -1,6 +1,7 @@
 /** A node's kube-proxy: the rules that it writes for a service, in either of its modes. */
-import { execFileSync } from "node:child_process";
+
 import type { Transport } from "../../lib/index.ts";
+import { execute } from "./execute.ts";
 import { type Family, inFamily } from "./family.ts";
 import { nftablesRules } from "./kube-proxy-nftables.ts";
 import { type Host, IPTABLES, type Lab } from "./lab.ts";
@@ -76,8 +77,7 @@ function writeIptables(node: Host, family: Family, rules: string): void {
 }
 
 function feed({ netns }: Host, command: readonly string[], input: string): void {
-  const stdio = ["pipe", "pipe", "pipe"] as const;
-  execFileSync("ip", ["netns", "exec", netns, ...command], { input, stdio: [...stdio] });
+  execute("ip", ["netns", "exec", netns, ...command], input);
 }
 
 /**

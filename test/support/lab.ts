@@ -6,18 +6,24 @@
  *     const [client, server] = [lab.host("client"), lab.host("server")];
  *     lab.link(client, "eth0", "10.0.0.1/24", server, "eth0", "10.0.0.2/24");
  */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Capture } from "./capture.ts";
 import { Endpoint } from "./endpoint.ts";
+import { execute } from "./execute.ts";
 import { type Family, inFamily } from "./family.ts";
 import { PYTHON } from "./python.ts";
 
 export { Endpoint, type Message } from "./endpoint.ts";
 
-const endpointPath = fileURLToPath(new URL("./endpoint.mjs", import.meta.url));
+const endpointPath = fileURLToPath(new URL("./endpoint/main.py", import.meta.url));
+const compiledPath = fileURLToPath(new URL("../../build/python", import.meta.url));
+
+/** Without what a user or the system add to Python; its modules are compiled once, outside of the sources. */
+const ENDPOINT = [PYTHON, "-E", "-s", "-S", "-X", `pycache_prefix=${compiledPath}`, endpointPath];
+
 const sendFramesPath = fileURLToPath(new URL("./send-frames.py", import.meta.url));
 
 /**
@@ -97,7 +103,7 @@ export class Lab implements Disposable {
   /** Makes a namespace with its loopback up. */
   host(name: string): Host {
     const netns = `${this.#id}${name}`;
-    execFileSync("ip", ["netns", "add", netns]);
+    execute("ip", ["netns", "add", netns]);
     this.#hosts.push(netns);
     const host = { netns };
     if (this.families.includes("IPv6")) this.run(host, "sh", "-c", WITHOUT_DETECTION);
@@ -116,13 +122,13 @@ export class Lab implements Disposable {
 
   /** Takes a host away, and its devices with it. What runs there must have ended. */
   remove({ netns }: Host): void {
-    execFileSync("ip", ["netns", "delete", netns], { stdio: ["ignore", "pipe", "pipe"] });
+    execute("ip", ["netns", "delete", netns]);
     this.#hosts.splice(this.#hosts.indexOf(netns), 1);
   }
 
   /** Joins two hosts by a veth pair; addresses with prefix length, e.g. "10.0.0.1/24". */
   link(one: Host, device: string, address: string, two: Host, peer: string, peerAddress: string) {
-    execFileSync("ip", [
+    execute("ip", [
       ...["link", "add", device, "netns", one.netns, "type", "veth"],
       ...["peer", "name", peer, "netns", two.netns],
     ]);
@@ -161,35 +167,23 @@ export class Lab implements Disposable {
 
   /** Several commands of ip(8) on a host. */
   #batch(host: Host, commands: readonly string[]): void {
-    execFileSync("ip", ["-n", host.netns, "-batch", "-"], {
-      input: commands.join("\n"),
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    execute("ip", ["-n", host.netns, "-batch", "-"], commands.join("\n"));
   }
 
   /** Runs ip(8) on a host; sooner done than to enter its namespace. */
   ip(host: Host, ...args: readonly string[]): string {
-    return execFileSync("ip", ["-n", host.netns, ...args], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    return execute("ip", ["-n", host.netns, ...args]);
   }
 
   /** Runs a command in a host's namespace and gives its output. */
   run(host: Host, command: string, ...args: string[]): string {
-    return execFileSync("ip", ["netns", "exec", host.netns, command, ...args], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    return execute("ip", ["netns", "exec", host.netns, command, ...args]);
   }
 
   /** Sends frames as they are, checksums and lengths included, out of a device. */
   sendFrames(host: Host, device: string, frames: readonly Uint8Array[]): void {
     const lines = frames.map((frame) => Buffer.from(frame).toString("hex")).join("\n");
-    execFileSync("ip", ["netns", "exec", host.netns, PYTHON, sendFramesPath, device], {
-      input: lines,
-      stdio: ["pipe", "pipe", "pipe"],
-    });
+    execute("ip", ["netns", "exec", host.netns, PYTHON, sendFramesPath, device], lines);
   }
 
   /** Hardware address of a device, e.g. "02:00:00:00:00:01". */
@@ -197,9 +191,9 @@ export class Lab implements Disposable {
     return this.run(host, "cat", `/sys/class/net/${device}/address`).trim();
   }
 
-  /** Starts a role of endpoint.mjs in a host's namespace. */
+  /** Starts a role of endpoint/main.py in a host's namespace. */
   endpoint(host: Host, role: string, options: Readonly<Record<string, unknown>>): Endpoint {
-    return this.spawn(host, process.execPath, endpointPath, role, JSON.stringify(options));
+    return this.spawn(host, ...ENDPOINT, role, JSON.stringify(options));
   }
 
   /** Starts a program that prints lines of JSON. */
@@ -280,7 +274,7 @@ export class Lab implements Disposable {
     const failures: unknown[] = [];
     for (const netns of this.#hosts) {
       try {
-        execFileSync("ip", ["netns", "delete", netns], { stdio: ["ignore", "pipe", "pipe"] });
+        execute("ip", ["netns", "delete", netns]);
       } catch (error) {
         failures.push(error);
       }

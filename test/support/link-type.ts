@@ -1,5 +1,5 @@
 /** An interface of a kind that sfunnel does not serve. */
-import { execFileSync } from "node:child_process";
+import { execute } from "./execute.ts";
 import { PYTHON } from "./python.ts";
 
 /** ARPHRD_CAN */
@@ -17,8 +17,8 @@ with open("/dev/net/tun", "r+b", buffering=0) as tun:
 
 /** Adds one to a namespace, by its name. */
 export function addOddLink(netns: string, device: string): void {
-  execFileSync("ip", ["-n", netns, "tuntap", "add", device, "mode", "tun"]);
-  execFileSync("ip", [
+  execute("ip", ["-n", netns, "tuntap", "add", device, "mode", "tun"]);
+  execute("ip", [
     ...["netns", "exec", netns, PYTHON, "-c", SET_LINK_TYPE],
     ...[device, `${ODD_LINK_TYPE}`],
   ]);

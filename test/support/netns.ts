@@ -1,10 +1,10 @@
 /** Network namespaces and veth pairs for one test each. */
-import { execFileSync } from "node:child_process";
+import { execute } from "./execute.ts";
 
 let made = 0;
 
 export function run(command: string, ...args: string[]): string {
-  return execFileSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  return execute(command, args);
 }
 
 /** A namespace of its own with one device, a veth whose other end is in there too. */

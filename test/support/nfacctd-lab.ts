@@ -3,7 +3,7 @@
  * softflowd exports NetFlow v9 and IPFIX), a gateway, a node with the rules that kube-proxy makes,
  * and pods that run nfacctd. What they are configured with is in examples/nfacctd.
  */
-import { execFileSync } from "node:child_process";
+
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import type { Transport } from "../../lib/index.ts";
 import { Running } from "../cli/sfunnel.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { execute } from "./execute.ts";
 import { type Host, Lab, onOneCpu } from "./lab.ts";
 import { type FlowRecord, recordsOf, sessionsOf } from "./nfacctd-records.ts";
 import { PYTHON } from "./python.ts";
@@ -211,9 +212,8 @@ export class NfacctdLab implements Disposable {
       affinitySeconds: 86400,
       ports: this.#ports,
     };
-    execFileSync("ip", ["netns", "exec", this.#node.netns, "iptables-restore", "--wait"], {
-      input: kubeProxyRules(service, this.#pods),
-    });
+    const rules = kubeProxyRules(service, this.#pods);
+    execute("ip", ["netns", "exec", this.#node.netns, "iptables-restore", "--wait"], rules);
   }
 
   /** What the init container does in every pod. */

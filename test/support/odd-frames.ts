@@ -1,6 +1,6 @@
 /** Frames that nobody has asked for. */
-import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { execute } from "./execute.ts";
 import type { TestNetns } from "./netns.ts";
 import { PYTHON } from "./python.ts";
 
@@ -8,7 +8,6 @@ const sendFramesPath = fileURLToPath(new URL("./send-frames.py", import.meta.url
 
 /** Sends so many frames of zeros from a device. */
 export function sendOddFrames({ name }: TestNetns, device: string, count: number): void {
-  execFileSync("ip", ["netns", "exec", name, PYTHON, sendFramesPath, device], {
-    input: `${"00".repeat(60)}\n`.repeat(count),
-  });
+  const frames = `${"00".repeat(60)}\n`.repeat(count);
+  execute("ip", ["netns", "exec", name, PYTHON, sendFramesPath, device], frames);
 }

@@ -4,11 +4,11 @@
  * row says, and the kernel's counters have to move by this one frame and nothing else.
  */
 
-import { execFileSync } from "node:child_process";
 import { afterAll, describe, expect, it } from "vitest";
 import { Funnel, parseRules, type Stats } from "../../lib/index.ts";
 import { type Outcome, Simulator } from "../../lib/model/index.ts";
 import type { Direction, Transport } from "../../lib/rules/types.ts";
+import { execute } from "./execute.ts";
 import { isSince } from "./kernel.ts";
 import { deleteNetns, makeNetns, type TestNetns } from "./netns.ts";
 import { describeFrame, hex } from "./packet.ts";
@@ -199,7 +199,7 @@ function ownPlace(mtu = LARGEST_MTU) {
       left.push(device, peer);
       return `link add ${device} mtu ${mtu} type veth peer name ${peer} mtu ${mtu}`;
     });
-    execFileSync("ip", ["-n", netns.name, "-batch", "-"], { input: commands.join("\n") });
+    execute("ip", ["-n", netns.name, "-batch", "-"], commands.join("\n"));
     unused.set(mtu, left);
   }
   return { device: left.shift() as string, netns: netns.name };

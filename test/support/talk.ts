@@ -4,7 +4,7 @@ import type { Transport } from "../../lib/index.ts";
 import type { Family } from "./family.ts";
 import type { Endpoint, Host, Lab, Message } from "./lab.ts";
 
-const talkerPath = fileURLToPath(new URL("./talker.mjs", import.meta.url));
+const pagesPath = fileURLToPath(new URL("./pages.mjs", import.meta.url));
 
 /** What a server says of a message that it got. */
 export interface Answer {
@@ -16,16 +16,6 @@ export interface Answer {
   readonly senderPort: number;
 }
 
-/** Starts a role of talker.mjs in a host's namespace. */
-export function talker(
-  lab: Lab,
-  host: Host,
-  role: string,
-  options: Readonly<Record<string, unknown>>,
-): Endpoint {
-  return lab.spawn(host, process.execPath, talkerPath, role, JSON.stringify(options));
-}
-
 /** A server that answers each message with what it saw of it; ready when this returns. */
 export function serve(
   lab: Lab,
@@ -33,7 +23,7 @@ export function serve(
   transport: Transport,
   options: { readonly port: number; readonly name?: string; readonly family?: Family },
 ): Promise<Endpoint> {
-  return talker(lab, host, `${transport}Serve`, options).ready();
+  return lab.endpoint(host, `${transport}Serve`, options).ready();
 }
 
 /** All texts that a server has heard, once it has told of this one, in order. */
@@ -99,10 +89,24 @@ export async function talk(lab: Lab, host: Host, transport: Transport, peer: Pee
 
 /** A client that may never get a connection. */
 export function beginTalk(lab: Lab, host: Host, transport: Transport, peer: Peer): Talk {
-  return new Talk(talker(lab, host, `${transport}Talk`, { ...peer }));
+  return new Talk(lab.endpoint(host, `${transport}Talk`, { ...peer }));
 }
 
-/** What became of each page that an httpGet was to get, in order. */
+/** Starts a role of pages.mjs in a host's namespace. */
+function pagesProgram(lab: Lab, host: Host, role: string, options: object): Endpoint {
+  return lab.spawn(host, process.execPath, pagesPath, role, JSON.stringify(options));
+}
+
+/** A server whose pages say who it is, on which port, and to whom; ready when this returns. */
+export function servePages(
+  lab: Lab,
+  host: Host,
+  options: { readonly ports: readonly number[]; readonly name: string },
+): Promise<Endpoint> {
+  return pagesProgram(lab, host, "serve", options).ready();
+}
+
+/** What became of each page that was to be got, in order. */
 export async function pages(
   lab: Lab,
   host: Host,
@@ -113,6 +117,6 @@ export async function pages(
     readonly limit?: number;
   },
 ): Promise<readonly Message[]> {
-  const messages = await talker(lab, host, "httpGet", options).end();
+  const messages = await pagesProgram(lab, host, "get", options).end();
   return messages.filter(({ event }) => event === "page" || event === "failed");
 }

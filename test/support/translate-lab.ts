@@ -1,7 +1,7 @@
 /** A client and a pod whose connections are translated, and what is between them. */
-import { execFileSync } from "node:child_process";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import type { FunnelRuleset, LoadOptions } from "../../lib/index.ts";
+import { execute } from "./execute.ts";
 import { FAMILIES, type Family, inFamily } from "./family.ts";
 import { type Host, Lab } from "./lab.ts";
 import { ipv4, ipv6, type TcpFields, tcp } from "./packet.ts";
@@ -129,7 +129,7 @@ function relayed(lab: Lab): Hosts & { readonly relay: Host } {
     [client, "near", CLIENT],
     [pod, "far", POD],
   ] as const) {
-    execFileSync("ip", [
+    execute("ip", [
       ...["link", "add", "eth0", "netns", host.netns, "type", "veth"],
       ...["peer", "name", device, "netns", relay.netns],
     ]);

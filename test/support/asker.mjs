@@ -1,40 +1,16 @@
-// A program for the hosts of a Lab, of tests that ask who serves whom: `affinity.mjs ROLE
-// OPTIONS-AS-JSON`. "serve" answers on its ports with its name and with whom it sees; "ask" has many
-// addresses, and for each line of JSON on stdin asks flows from each of them. Tells of it as lines of
-// JSON. Bounded by itself: it ends after `seconds`, and when its starter has gone.
+// A program for the hosts of a Lab, of tests that ask who serves whom. It has many addresses, and for each
+// line of JSON on stdin asks flows from each of them. Tells of it as lines of JSON. Bounded by itself: it
+// ends when its starter has gone, and soon after any test.
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { connect, createServer, isIPv6 } from "node:net";
+import { connect, isIPv6 } from "node:net";
 import { createInterface } from "node:readline";
 
-const [role, text] = process.argv.slice(2);
-const options = JSON.parse(text ?? "{}");
-const { name, tcp = [], udp = [], seconds = 300 } = options;
-
-/** Each family apart: else a client's address of IPv4 would come as one of IPv6. */
-const EVERYWHERE = ["0.0.0.0", "::"];
+/** Seconds. */
+const LONGEST_RUN = 300;
 
 function tell(message) {
   process.stdout.write(`${JSON.stringify(message)}\n`);
-}
-
-async function serveTcp(port, host) {
-  const server = createServer((socket) => {
-    const { remoteAddress: sender, remotePort: senderPort } = socket;
-    socket.on("error", () => {});
-    socket.once("data", () => socket.end(JSON.stringify({ name, sender, senderPort })));
-  });
-  server.listen({ port, host, ipv6Only: true });
-  await once(server, "listening");
-}
-
-async function serveUdp(port, host) {
-  const socket = createSocket(isIPv6(host) ? { type: "udp6", ipv6Only: true } : "udp4");
-  socket.on("message", (_, { address: sender, port: senderPort }) =>
-    socket.send(JSON.stringify({ name, sender, senderPort }), senderPort, sender),
-  );
-  socket.bind(port, host);
-  await once(socket, "listening");
 }
 
 async function askTcp({ address, port, source, from }, signal) {
@@ -95,19 +71,11 @@ async function askAll({ address, flows, sources, limit = 10_000 }) {
   return ofSources.flat();
 }
 
-setTimeout(() => process.exit(1), seconds * 1000);
+setTimeout(() => process.exit(1), LONGEST_RUN * 1000);
 const lines = createInterface({ input: process.stdin });
 lines.on("close", () => process.exit(1));
-
-if (role === "serve") {
-  for (const host of EVERYWHERE) {
-    for (const port of tcp) await serveTcp(port, host);
-    for (const port of udp) await serveUdp(port, host);
-  }
-} else {
-  lines.on("line", async (line) => {
-    const { number, ...question } = JSON.parse(line);
-    tell({ event: "answers", number, answers: await askAll(question) });
-  });
-}
+lines.on("line", async (line) => {
+  const { number, ...question } = JSON.parse(line);
+  tell({ event: "answers", number, answers: await askAll(question) });
+});
 tell({ event: "ready" });
