@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { parseRules } from "sfunnel";
 import { Limit } from "../dist/compile/abi.gen.js";
 import { binding, isFailure } from "../dist/native/binding.js";
+import { directionIndex } from "../dist/runtime/directions.js";
 import { loadProgram } from "../dist/runtime/program.js";
 import { readStats } from "../dist/runtime/stats.js";
-import { directionIndex, RuleTables } from "../dist/runtime/tables.js";
+import { RuleTables } from "../dist/runtime/tables.js";
 
 /** Words of skb->cb; zeros, so nothing is traced. */
 const CONTROL_BLOCK = new Uint32Array(5);

@@ -1,10 +1,7 @@
 /** What a list of rules makes the program look at besides the rules themselves. */
-import type { Sliced } from "../rules/sliced.ts";
 import type { PortMatch, PortRange, Rule } from "../rules/types.ts";
 import { ReplyKind } from "./abi.gen.ts";
 
-/** Rules between two chances to leave. */
-const PART = 512;
 const ALL_PORTS: readonly PortRange[] = [{ first: 0, last: 65535 }];
 
 export interface Consequences {
@@ -44,26 +41,34 @@ class Ranges {
   }
 }
 
-export function* consequencesOf(rules: readonly Rule[]): Sliced<Consequences> {
-  let replies = 0;
-  let translates = false;
-  const shared = new Ranges();
-  const translated = new Ranges();
-  for (const [index, { match, action }] of rules.entries()) {
-    if (index % PART === PART - 1) yield;
-    if (action.kind === "accept" || action.kind === "drop") continue;
+/** Sees one rule of a list after the other. */
+export class ConsequencesOfRules implements Consequences {
+  replies = 0;
+  translates = false;
+  readonly #shared = new Ranges();
+  readonly #translated = new Ranges();
+
+  get sharedPorts(): readonly PortRange[] {
+    return this.#shared.all;
+  }
+
+  get translatedPorts(): readonly PortRange[] {
+    return this.#translated.all;
+  }
+
+  add({ match, action }: Rule): void {
+    if (action.kind === "accept" || action.kind === "drop") return;
     if (action.mode === "translate") {
-      translates = true;
+      this.translates = true;
       const others =
         action.kind === "unfunnel" ? action.allow : [{ first: action.dport, last: action.dport }];
-      shared.add(others);
-      translated.add(others);
-      translated.add(portsOf(match.dport));
+      this.#shared.add(others);
+      this.#translated.add(others);
+      this.#translated.add(portsOf(match.dport));
     } else if (action.kind === "unfunnel") {
-      replies |= ReplyKind.REPLY_TO_FUNNEL;
+      this.replies |= ReplyKind.REPLY_TO_FUNNEL;
     } else {
-      replies |= action.over === "tcp" ? ReplyKind.REPLY_IN_TCP : ReplyKind.REPLY_IN_UDP;
+      this.replies |= action.over === "tcp" ? ReplyKind.REPLY_IN_TCP : ReplyKind.REPLY_IN_UDP;
     }
   }
-  return { replies, translates, sharedPorts: shared.all, translatedPorts: translated.all };
 }

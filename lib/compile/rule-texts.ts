@@ -1,16 +1,19 @@
 /**
- * Rules by what they say. Texts are kept as bytes, all of a list in one piece, and found by hash: many
+ * Rules by what they say. Texts are kept as bytes, many rules in one piece, and found by hash: many
  * thousand strings would cost more to keep than to make.
  */
-import { writeRule } from "../rules/format.ts";
+import { addRule } from "../rules/format.ts";
 import type { Sliced } from "../rules/sliced.ts";
 import type { Rule } from "../rules/types.ts";
+import { ByteSink } from "./byte-sink.ts";
 
-/** Rules whose texts are encoded together. */
+/** Rules whose texts lie in one piece: a power of 2. */
+const PIECE_BITS = 10;
+const PIECE = 1 << PIECE_BITS;
+/** Rules between two chances to leave. */
 const PART = 64;
 /** Ends each text; none has one inside. */
 const NEWLINE = 0x0a;
-const encoder = new TextEncoder();
 
 /** FNV-1a, 32 bits. */
 const HASH_START = 0x811c9dc5;
@@ -18,66 +21,68 @@ const HASH_FACTOR = 0x01000193;
 
 /** The texts of a list of rules, in UTF-8. */
 export class RuleTexts {
-  readonly count: number;
-  /** One behind the other, each with a line feed at its end. */
-  bytes: Uint8Array;
-  /** Where each begins, and where the last one ends. */
-  readonly #starts: Uint32Array;
-  readonly #hashes: Uint32Array;
+  readonly #rules: number;
+  /** Of these there are texts so far. */
+  count = 0;
+  /** Whole pieces, each text with a line feed at its end. */
+  readonly #pieces: Uint8Array[] = [];
+  /** The last piece, until it is whole. */
+  readonly #sink = new ByteSink();
+  /** Where each ends in its piece. */
+  readonly #ends: Uint32Array;
+  readonly #hashes: Int32Array;
   /** How many rules before this one say the same. */
   readonly #repeats: Uint32Array;
   /** Number of the rule and one more, by hash; 0: empty. */
   readonly #slots: Uint32Array;
   readonly #bits: number;
+  /** Of rules that say the same as later ones, by number: how many of those there are. */
+  readonly #latest = new Map<number, number>();
 
-  private constructor(count: number) {
-    this.count = count;
-    this.bytes = new Uint8Array(64 * count);
-    this.#starts = new Uint32Array(count + 1);
-    this.#hashes = new Uint32Array(count);
-    this.#repeats = new Uint32Array(count);
-    this.#bits = 1 + Math.ceil(Math.log2(count + 1));
+  /** @param rules how many will be added. */
+  constructor(rules: number) {
+    this.#rules = rules;
+    this.#ends = new Uint32Array(rules);
+    this.#hashes = new Int32Array(rules);
+    this.#repeats = new Uint32Array(rules);
+    this.#bits = 1 + Math.ceil(Math.log2(rules + 1));
     this.#slots = new Uint32Array(2 ** this.#bits);
   }
 
   static *of(rules: readonly Rule[]): Sliced<RuleTexts> {
     const texts = new RuleTexts(rules.length);
-    for (let first = 0; first < rules.length; first += PART) {
-      let text = "";
-      const end = Math.min(rules.length, first + PART);
-      for (let index = first; index < end; index++) text += `${writeRule(rules[index] as Rule)}\n`;
-      texts.#add(first, end, text);
-      yield;
+    for (let index = 0; index < rules.length; index++) {
+      if (index % PART === PART - 1) yield;
+      texts.add(rules[index] as Rule);
     }
-    texts.bytes = texts.bytes.subarray(0, texts.#starts[rules.length]);
     return texts;
   }
 
-  #add(first: number, end: number, text: string): void {
-    const start = this.#starts[first] as number;
-    // A code unit takes at most three bytes.
-    const needed = start + 3 * text.length;
-    if (needed > this.bytes.length) {
-      const bytes = new Uint8Array(Math.max(needed, Math.ceil(1.5 * this.bytes.length)));
-      bytes.set(this.bytes.subarray(0, start));
-      this.bytes = bytes;
+  /** All texts, once they are there, in pieces. */
+  get pieces(): readonly Uint8Array[] {
+    return this.#pieces;
+  }
+
+  /** Adds the next rule of the list. */
+  add(rule: Rule): void {
+    const sink = this.#sink;
+    const start = sink.length;
+    addRule(sink, rule);
+    let hash = HASH_START;
+    const { bytes, length } = sink;
+    for (let at = start; at < length; at++) {
+      hash = Math.imul(hash ^ (bytes[at] as number), HASH_FACTOR);
     }
-    encoder.encodeInto(text, this.bytes.subarray(start));
-    let at = start;
-    for (let index = first; index < end; index++) {
-      let hash = HASH_START;
-      for (; this.bytes[at] !== NEWLINE; at++) {
-        hash = Math.imul(hash ^ (this.bytes[at] as number), HASH_FACTOR);
-      }
-      this.#starts[index + 1] = ++at;
-      this.#hashes[index] = hash;
-      this.#insert(index);
-    }
+    sink.addByte(NEWLINE);
+    const index = this.count++;
+    this.#ends[index] = sink.length;
+    this.#hashes[index] = hash;
+    this.#insert(index, hash | 0);
+    if (this.count % PIECE === 0 || this.count === this.#rules) this.#pieces.push(sink.take());
   }
 
   /** Of rules that say the same each gets a place of its own, told from the others by their number. */
-  #insert(index: number): void {
-    const hash = this.#hashes[index] as number;
+  #insert(index: number, hash: number): void {
     let slot = this.#find(this, index, hash, 0);
     const other = this.#slots[slot] as number;
     if (other !== 0) {
@@ -89,8 +94,6 @@ export class RuleTexts {
     }
     this.#slots[slot] = index + 1;
   }
-
-  readonly #latest = new Map<number, number>();
 
   /** The rule here that says the same as one of other texts, the n-th as the n-th; -1: none does. */
   indexOf(texts: RuleTexts, index: number): number {
@@ -107,7 +110,7 @@ export class RuleTexts {
       const other = (slots[slot] as number) - 1;
       if (other === -1) return slot;
       const isSame =
-        this.#hashes[other] === hash >>> 0 &&
+        this.#hashes[other] === hash &&
         this.#repeats[other] === repeats &&
         this.#saysSame(other, texts, index);
       if (isSame) return slot;
@@ -116,12 +119,21 @@ export class RuleTexts {
   }
 
   #saysSame(one: number, texts: RuleTexts, other: number): boolean {
-    const [here, there] = [this.#starts[one] as number, texts.#starts[other] as number];
-    const length = (this.#starts[one + 1] as number) - here;
-    if ((texts.#starts[other + 1] as number) - there !== length) return false;
+    const [here, there] = [this.#startOf(one), texts.#startOf(other)];
+    const length = (this.#ends[one] as number) - here;
+    if ((texts.#ends[other] as number) - there !== length) return false;
+    const [bytes, others] = [this.#pieceOf(one), texts.#pieceOf(other)];
     for (let at = 0; at < length; at++) {
-      if (this.bytes[here + at] !== texts.bytes[there + at]) return false;
+      if (bytes[here + at] !== others[there + at]) return false;
     }
     return true;
+  }
+
+  #startOf(index: number): number {
+    return index % PIECE === 0 ? 0 : (this.#ends[index - 1] as number);
+  }
+
+  #pieceOf(index: number): Uint8Array {
+    return this.#pieces[index >>> PIECE_BITS] ?? this.#sink.bytes;
   }
 }

@@ -1,8 +1,17 @@
-import { formatPrefix } from "./address.ts";
+import { addressBits, familyOf } from "./address.ts";
 import { formatDuration } from "./carrier-source.ts";
 import { formatComment } from "./comment.ts";
-import { formatPortRange, formatPorts } from "./ports.ts";
-import type { Action, AddressMatch, CarrierSourcePort, Match, PortMatch, Rule } from "./types.ts";
+import { StringSink, type TextSink } from "./text-sink.ts";
+import type {
+  Action,
+  AddressMatch,
+  CarrierSourcePort,
+  Match,
+  PortMatch,
+  PortRange,
+  Prefix,
+  Rule,
+} from "./types.ts";
 import { normaliseRule, normaliseRules } from "./validate.ts";
 
 /**
@@ -26,64 +35,113 @@ export function formatRule(rule: Rule): string {
 
 /** The part of a rule before "actions", for data that are known to be valid. */
 export function writeMatch(match: Match): string {
-  const { family, saddr, daddr, transport, sport, dport, port } = match;
-  let text = family === undefined ? "" : `${family} `;
-  if (saddr !== undefined) text += `${writeAddresses("saddr", saddr)} `;
-  if (daddr !== undefined) text += `${writeAddresses("daddr", daddr)} `;
-  text += transport;
-  if (sport !== undefined) text += ` ${writePorts("sport", sport)}`;
-  if (dport !== undefined) text += ` ${writePorts("dport", dport)}`;
-  if (port !== undefined) text += ` ${writePorts("port", port)}`;
-  return text;
+  const sink = new StringSink();
+  addMatch(sink, match);
+  return sink.text;
 }
 
 /** One rule as `formatRule` does it, for data that are known to be valid. */
 export function writeRule(rule: Rule): string {
-  const text = `${writeMatch(rule.match)} actions ${writeAction(rule.action)}`;
-  return rule.comment === undefined ? text : `${text} comment ${formatComment(rule.comment)}`;
+  const sink = new StringSink();
+  addRule(sink, rule);
+  return sink.text;
 }
 
-function writeAddresses(word: string, { negate, prefixes }: AddressMatch): string {
-  const [only] = prefixes;
-  const value =
-    prefixes.length === 1 && only !== undefined
-      ? formatPrefix(only)
-      : `{ ${prefixes.map(formatPrefix).join(", ")} }`;
-  return negate ? `${word} != ${value}` : `${word} ${value}`;
+/** The same, to wherever it is to go. */
+export function addRule(sink: TextSink, { match, action, comment }: Rule): void {
+  addMatch(sink, match);
+  sink.add(" actions ");
+  addAction(sink, action);
+  if (comment === undefined) return;
+  sink.add(" comment ");
+  sink.addAny(formatComment(comment));
 }
 
-function writePorts(word: string, { negate, ranges }: PortMatch): string {
-  return negate ? `${word} != ${formatPorts(ranges)}` : `${word} ${formatPorts(ranges)}`;
+function addMatch(sink: TextSink, match: Match): void {
+  const { family, saddr, daddr, transport, sport, dport, port } = match;
+  if (family !== undefined) {
+    sink.add(family);
+    sink.add(" ");
+  }
+  if (saddr !== undefined) addAddresses(sink, "saddr", saddr);
+  if (daddr !== undefined) addAddresses(sink, "daddr", daddr);
+  sink.add(transport);
+  if (sport !== undefined) addPortMatch(sink, " sport ", sport);
+  if (dport !== undefined) addPortMatch(sink, " dport ", dport);
+  if (port !== undefined) addPortMatch(sink, " port ", port);
 }
 
-function writeAction(action: Action): string {
+function addAddresses(sink: TextSink, word: string, { negate, prefixes }: AddressMatch): void {
+  sink.add(word);
+  sink.add(negate ? " != " : " ");
+  if (prefixes.length > 1) sink.add("{ ");
+  for (let index = 0; index < prefixes.length; index++) {
+    const prefix = prefixes[index] as Prefix;
+    if (index > 0) sink.add(", ");
+    sink.add(prefix.address);
+    if (prefix.length === addressBits(familyOf(prefix))) continue;
+    sink.add("/");
+    sink.addNumber(prefix.length);
+  }
+  sink.add(prefixes.length > 1 ? " } " : " ");
+}
+
+function addPortMatch(sink: TextSink, word: string, { negate, ranges }: PortMatch): void {
+  sink.add(word);
+  if (negate) sink.add("!= ");
+  addPorts(sink, ranges);
+}
+
+function addPorts(sink: TextSink, ranges: readonly PortRange[]): void {
+  if (ranges.length > 1) sink.add("{ ");
+  for (let index = 0; index < ranges.length; index++) {
+    const { first, last } = ranges[index] as PortRange;
+    if (index > 0) sink.add(", ");
+    sink.addNumber(first);
+    if (first !== last) addLast(sink, last);
+  }
+  if (ranges.length > 1) sink.add(" }");
+}
+
+function addLast(sink: TextSink, last: number): void {
+  sink.add("-");
+  sink.addNumber(last);
+}
+
+function addAction(sink: TextSink, action: Action): void {
+  sink.add(action.kind);
   switch (action.kind) {
-    case "accept":
-    case "drop":
-      return action.kind;
     case "funnel":
-      return action.mode === "translate"
-        ? `funnel translate tcp dport ${action.dport}`
-        : `funnel ${action.over} dport ${action.dport} sport ${writeCarrierSource(action.sport)}`;
-    case "unfunnel": {
-      const mode = action.mode === "translate" ? "translate " : "";
-      const allow = action.allow === undefined ? "" : ` allow ${formatPorts(action.allow)}`;
-      return `unfunnel ${mode}${action.inner}${allow}`;
-    }
+      sink.add(action.mode === "translate" ? " translate " : " ");
+      sink.add(action.over);
+      sink.add(" dport ");
+      sink.addNumber(action.dport);
+      if (action.mode === "encap") addCarrierSource(sink, action.sport);
+      break;
+    case "unfunnel":
+      sink.add(action.mode === "translate" ? " translate " : " ");
+      sink.add(action.inner);
+      if (action.allow === undefined) return;
+      sink.add(" allow ");
+      addPorts(sink, action.allow);
   }
 }
 
-function writeCarrierSource(source: CarrierSourcePort): string {
+function addCarrierSource(sink: TextSink, source: CarrierSourcePort): void {
+  sink.add(" sport ");
   switch (source.kind) {
     case "keep":
-      return "keep";
+      sink.add("keep");
+      break;
     case "fixed":
-      return `${source.port}`;
-    case "range": {
+      sink.addNumber(source.port);
+      break;
+    case "range":
+      sink.addNumber(source.first);
       // A range of one port keeps its hyphen: without it, it would be read as a fixed port.
-      const range =
-        source.first === source.last ? `${source.first}-${source.last}` : formatPortRange(source);
-      return source.every === undefined ? range : `${range} every ${formatDuration(source.every)}`;
-    }
+      addLast(sink, source.last);
+      if (source.every === undefined) return;
+      sink.add(" every ");
+      sink.add(formatDuration(source.every));
   }
 }

@@ -1,10 +1,10 @@
 import type { Direction } from "../rules/types.ts";
+import { directions } from "./directions.ts";
 import { release, unhook } from "./hook.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
 import { type Hook, type Hooked, isHooked } from "./registry.ts";
 import { leaveSegmenter, releaseSegmenter } from "./segmenter.ts";
-import { directions } from "./tables.ts";
 
 /** Who is told when something was taken off its hooks. */
 export interface Leaving {

@@ -6,6 +6,7 @@ import type { Sliced } from "../rules/sliced.ts";
 import type { Rule, Ruleset } from "../rules/types.ts";
 import { normaliseRulesInSlices } from "../rules/validate.ts";
 import { Attachment } from "./attachment.ts";
+import { directions } from "./directions.ts";
 import { assertSameTraits, type Hooked, hookAll, throwIfAborted } from "./hook.ts";
 import { type Hooking, traitsOf } from "./hook-traits.ts";
 import { inSlices } from "./in-slices.ts";
@@ -25,7 +26,7 @@ import { registeredBy } from "./registry.ts";
 import { RouteMtus } from "./route-mtus.ts";
 import { segmenterStats, withSegmenter } from "./segmenter.ts";
 import { readConnectionStats, readFlowStats, readStats, readStrays, type Stats } from "./stats.ts";
-import { directions, type Lists, RuleTables } from "./tables.ts";
+import { type Lists, RuleTables } from "./tables.ts";
 import { type TestRunResult, testRun } from "./test-run.ts";
 
 function resolveList(rules: unknown): Sliced<readonly Rule[]> {

@@ -8,13 +8,13 @@ import { binding, isFailure } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
+import { directionIndex, directions } from "./directions.ts";
 import type { Hook } from "./hook.ts";
 import { listPlaces, noSuchDevice, type Place } from "./place.ts";
 import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
 import { failed, Gone, indexKey, isGone, Maps, readArray } from "./program-maps.ts";
 import { type DescribedRule, type DescribedRuleset, decodeRulesetText } from "./ruleset-text.ts";
 import { type Counter, sumCounter, sumInPage } from "./stats.ts";
-import { directionIndex, directions } from "./tables.ts";
 
 /** A rule and what it has matched. */
 export interface InspectedRule extends Counter, Omit<DescribedRule, "counter"> {}

@@ -1,9 +1,9 @@
 /** Filters that the original sfunnel, or a tool like it, has left on a clsact hook. */
 import { binding, isFailure } from "../native/binding.ts";
 import type { Direction } from "../rules/types.ts";
+import { directionIndex } from "./directions.ts";
 import type { Place } from "./place.ts";
 import { PROGRAM_NAMES } from "./predecessor.ts";
-import { directionIndex } from "./tables.ts";
 
 export interface OriginalFilter {
   readonly direction: Direction;

@@ -7,8 +7,8 @@ import { Record } from "../compile/record.ts";
 import { binding, isFailure, type NativeFilter } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
 import type { Direction } from "../rules/types.ts";
+import { directionIndex } from "./directions.ts";
 import type { Place } from "./place.ts";
-import { directionIndex } from "./tables.ts";
 
 /** Name of the programs in the kernel, by direction. */
 export const PROGRAM_NAMES = ["sfunnel_ingress", "sfunnel_egress"] as const;

@@ -1,7 +1,7 @@
 /** Where on a clsact hook a filter goes: lower priorities run first. */
 import type { NativeFilter } from "../native/binding.ts";
 import type { Direction } from "../rules/types.ts";
-import { directionIndex } from "./tables.ts";
+import { directionIndex } from "./directions.ts";
 
 /** The kernel numbers filters without a priority from 49152 downwards. */
 const USUAL_FIRST = 10;

@@ -16,10 +16,10 @@ import {
   type NativeObject,
 } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
+import { directionIndex, directions } from "./directions.ts";
 import { ETHERNET } from "./link-type.ts";
 import { listPlaces, type Namespace, type Place, RECEIVING_END } from "./place.ts";
 import { lacksTcx, programOf } from "./stand.ts";
-import { directionIndex, directions } from "./tables.ts";
 
 /** Name of the program in the kernel. */
 export const RETURN_PROGRAM = "sfunnel_return";

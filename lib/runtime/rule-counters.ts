@@ -1,12 +1,13 @@
 /** Which counter belongs to which rule. They lie in pages, which are made as they are needed. */
 import { Limit, layout } from "../compile/abi.gen.ts";
+import { NumberList } from "../compile/number-list.ts";
 import { RuleTexts } from "../compile/rule-texts.ts";
 import type { NativeArray, NativeObject } from "../native/binding.ts";
-import { atOnce, type Sliced } from "../rules/sliced.ts";
+import type { Sliced } from "../rules/sliced.ts";
 import type { Direction } from "../rules/types.ts";
+import type { ByDirection } from "./directions.ts";
 import { check, must } from "./native-result.ts";
-
-type ByDirection<Value> = { readonly [direction in Direction]: Value };
+import { settled } from "./settled.ts";
 
 /** Rules by what they say, and the counter of each. */
 interface Counted {
@@ -14,19 +15,23 @@ interface Counted {
   readonly numbers: Uint32Array;
 }
 
-/** Counters for new lists. */
+/** Counters for new lists, which are assigned part by part. */
 export interface Assignment {
   readonly lists: ByDirection<Counted>;
   /** Of the rules that have gone, and of no other one any more. */
-  readonly left: readonly number[];
+  readonly left: NumberList;
   /** That no rule of before has. */
-  readonly fresh: readonly number[];
+  readonly fresh: NumberList;
+  /** By direction: of the rules before, those that stay. */
+  readonly stays: ByDirection<Uint8Array>;
 }
 
 /** Rules between two chances to leave. */
-const PART = 1024;
+const PART = 4096;
 const PAGE: number = Limit.COUNTER_PAGE;
-const NO_RULES: Counted = { texts: atOnce(RuleTexts.of([])), numbers: new Uint32Array() };
+/** Pages that are written at a time. */
+const PAGES_AT_A_TIME = 8;
+const NO_RULES: Counted = { texts: new RuleTexts(0), numbers: new Uint32Array() };
 
 /** A rule that is the same text in the same direction keeps its counter. */
 export class RuleCounters {
@@ -35,7 +40,7 @@ export class RuleCounters {
   readonly #cpus: number;
   #lists: ByDirection<Counted> = { ingress: NO_RULES, egress: NO_RULES };
   /** Counters that rules have had before, and these are as they have left them. */
-  readonly #free: number[] = [];
+  readonly #free = new NumberList();
   /** The first counter that no rule ever had. */
   #unused = 0;
   readonly #pages: NativeArray[] = [];
@@ -50,41 +55,50 @@ export class RuleCounters {
     return this.#lists[direction].numbers;
   }
 
-  /** Counters for rules by their texts: kept where the rule stays, fresh ones elsewhere. */
-  *assign(texts: ByDirection<RuleTexts>): Sliced<Assignment> {
-    const fresh: number[] = [];
-    const left: number[] = [];
-    const ingress = yield* this.#assignList(this.#lists.ingress, texts.ingress, fresh, left);
-    const egress = yield* this.#assignList(this.#lists.egress, texts.egress, fresh, left);
-    return { lists: { ingress, egress }, fresh, left };
+  /** Begins to assign counters to the rules of so many. */
+  begin(counts: ByDirection<number>): Assignment {
+    const counted = (rules: number): Counted => ({
+      texts: new RuleTexts(rules),
+      numbers: new Uint32Array(rules),
+    });
+    const { ingress, egress } = this.#lists;
+    return {
+      lists: { ingress: counted(counts.ingress), egress: counted(counts.egress) },
+      left: new NumberList(),
+      fresh: new NumberList(),
+      stays: {
+        ingress: new Uint8Array(ingress.texts.count),
+        egress: new Uint8Array(egress.texts.count),
+      },
+    };
   }
 
-  *#assignList(
-    before: Counted,
-    texts: RuleTexts,
-    fresh: number[],
-    left: number[],
-  ): Sliced<Counted> {
-    const numbers = new Uint32Array(texts.count);
-    const stays = new Uint8Array(before.texts.count);
-    for (let index = 0; index < texts.count; index++) {
-      if (index % PART === PART - 1) yield;
-      const rule = before.texts.indexOf(texts, index);
-      if (rule >= 0) {
-        stays[rule] = 1;
-        numbers[index] = before.numbers[rule] as number;
-      } else {
-        // Twice the largest ruleset fits, so there is always one.
-        const number = this.#free.pop() ?? this.#unused++;
-        fresh.push(number);
-        numbers[index] = number;
+  /** Assigns one to the last rule of the texts: kept where the rule stays, a fresh one elsewhere. */
+  assign(assignment: Assignment, direction: Direction): void {
+    const before = this.#lists[direction];
+    const { texts, numbers } = assignment.lists[direction];
+    const index = texts.count - 1;
+    const rule = before.texts.indexOf(texts, index);
+    if (rule >= 0) {
+      assignment.stays[direction][rule] = 1;
+      numbers[index] = before.numbers[rule] as number;
+      return;
+    }
+    // Twice the largest ruleset fits, so there is always one.
+    const number = this.#free.pop() ?? this.#unused++;
+    assignment.fresh.push(number);
+    numbers[index] = number;
+  }
+
+  /** Once all rules have theirs: notes which are left. */
+  *end({ stays, left }: Assignment): Sliced<void> {
+    for (const direction of ["ingress", "egress"] as const) {
+      const { numbers } = this.#lists[direction];
+      for (let rule = 0; rule < numbers.length; rule++) {
+        if (rule % PART === PART - 1) yield;
+        if (stays[direction][rule] === 0) left.push(numbers[rule] as number);
       }
     }
-    for (let rule = 0; rule < stays.length; rule++) {
-      if (rule % PART === PART - 1) yield;
-      if (stays[rule] === 0) left.push(before.numbers[rule] as number);
-    }
-    return { texts, numbers };
   }
 
   /** Makes an assignment final. */
@@ -94,19 +108,19 @@ export class RuleCounters {
 
   /** Gives back the counters of the rules that have gone; no packet may be under them any more. */
   free({ left }: Assignment): void {
-    for (const number of left) this.#free.push(number);
+    this.#free.pushAll(left);
   }
 
   /** Gives the fresh counters of an assignment back. */
   revert({ fresh }: Assignment): void {
-    for (const number of fresh) this.#free.push(number);
+    this.#free.pushAll(fresh);
   }
 
   /** Sees to it that fresh counters are there, and zero. */
   async prepare({ fresh }: Assignment, operation: string): Promise<void> {
+    const there = this.#pages.length;
     const pages = Math.ceil(this.#unused / PAGE);
-    const numbers = Uint32Array.from(fresh).sort();
-    await Promise.all([this.#clear(numbers, operation), this.#addPages(pages, operation)]);
+    await settled([this.#clear(fresh, there, operation), this.#addPages(pages, operation)]);
   }
 
   async #addPages(pages: number, operation: string): Promise<void> {
@@ -127,21 +141,36 @@ export class RuleCounters {
     }
   }
 
-  /** Those of pages that are there already; new ones are zero. Runs of them are written together. */
-  async #clear(numbers: Uint32Array, operation: string): Promise<void> {
-    const there = this.#pages.length * PAGE;
-    for (let index = 0; index < numbers.length; ) {
-      const first = numbers[index] as number;
-      if (first >= there) return;
-      const page = Math.floor(first / PAGE);
-      let count = 1;
-      while (numbers[index + count] === first + count && first + count < (page + 1) * PAGE) count++;
-      const zeros = new Uint8Array(count * layout.counter.size);
+  /** Those of the pages that were there before; new ones are zero. Runs of them are written together. */
+  async #clear(fresh: NumberList, pages: number, operation: string): Promise<void> {
+    const isFresh = new Uint8Array(pages * PAGE);
+    fresh.mark(isFresh);
+    const zeros = new Uint8Array(PAGE * layout.counter.size);
+    for (let first = 0; first < pages; first += PAGES_AT_A_TIME) {
+      const some = this.#pages.slice(first, Math.min(pages, first + PAGES_AT_A_TIME));
+      await settled(
+        some.map((page, index) => {
+          const start = (first + index) * PAGE;
+          return this.#clearPage(page, isFresh.subarray(start, start + PAGE), zeros, operation);
+        }),
+      );
+    }
+  }
+
+  async #clearPage(
+    page: NativeArray,
+    isFresh: Uint8Array,
+    zeros: Uint8Array,
+    operation: string,
+  ): Promise<void> {
+    for (let first = isFresh.indexOf(1); first >= 0; ) {
+      const found = isFresh.indexOf(0, first);
+      const end = found < 0 ? PAGE : found;
+      const values = zeros.subarray(0, (end - first) * layout.counter.size);
       for (let cpu = 0; cpu < this.#cpus; cpu++) {
-        const at = cpu * PAGE + (first % PAGE);
-        check(await this.#pages[page]?.write(at, zeros, count), operation);
+        check(await page.write(cpu * PAGE + first, values, end - first), operation);
       }
-      index += count;
+      first = isFresh.indexOf(1, end);
     }
   }
 

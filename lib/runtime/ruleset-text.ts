@@ -4,11 +4,13 @@
  * knowing how this one encodes rules.
  */
 import { FlowEvent, layout } from "../compile/abi.gen.ts";
+import { ByteSink } from "../compile/byte-sink.ts";
 import { outcomeNames } from "../compile/outcomes.ts";
 import type { RuleTexts } from "../compile/rule-texts.ts";
 import { parseRules } from "../rules/parse.ts";
 import type { Sliced } from "../rules/sliced.ts";
-import type { Direction, Rule } from "../rules/types.ts";
+import type { Rule } from "../rules/types.ts";
+import type { ByDirection } from "./directions.ts";
 import type { ArrayContent } from "./published.ts";
 
 /** Another number: a reader of this version cannot know what it says. */
@@ -39,8 +41,6 @@ export interface DescribedRuleset {
   readonly egress: readonly DescribedRule[];
 }
 
-type ByDirection<Value> = { readonly [direction in Direction]: Value };
-
 /** Counters between two chances to leave. */
 const PART = 4096;
 const encoder = new TextEncoder();
@@ -56,14 +56,16 @@ export function* encodeRulesetText(
   const { ingress, egress } = texts;
   const counts = { ingress: ingress.count, egress: egress.count };
   const head = JSON.stringify({ format: FORMAT, outcomes: outcomeNames, flowEvents, ...counts });
-  const parts = [encoder.encode(`${head}\n`), ingress.bytes, egress.bytes];
+  const line = new ByteSink();
   for (const direction of ["ingress", "egress"] as const) {
-    const numbers = Array.from(counters[direction]);
-    for (let first = 0; first < numbers.length; first += PART) {
-      parts.push(encoder.encode(`${numbers.slice(first, first + PART).join(" ")} `));
-      yield;
+    const numbers = counters[direction];
+    for (let index = 0; index < numbers.length; index++) {
+      line.addNumber(numbers[index] as number);
+      line.add(" ");
+      if (index % PART === PART - 1) yield;
     }
   }
+  const parts = [encoder.encode(`${head}\n`), ...ingress.pieces, ...egress.pieces, line.take()];
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const count = Math.floor(length / CHUNK) + 1;
   const bytes = new Uint8Array(count * CHUNK);

@@ -11,12 +11,12 @@ import {
 import { errnoName } from "../native/errno.ts";
 import { egressInTheWay } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
+import { directionIndex } from "./directions.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
 import { canInspect, filtersOf, handleOf, tcxProgramsOf } from "./predecessor.ts";
 import { choosePriority } from "./priority.ts";
 import { type Hook, type Hooked, registered } from "./registry.ts";
-import { directionIndex } from "./tables.ts";
 
 /** What is to stand where. */
 export interface Task {

@@ -5,9 +5,10 @@ import { isFailure, type NativeObject } from "../native/binding.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
+import { directionIndex, directions } from "./directions.ts";
 import { inSlices } from "./in-slices.ts";
 import type { SegmenterStats } from "./segmenter.ts";
-import { directionIndex, directions, type RuleTables } from "./tables.ts";
+import type { RuleTables } from "./tables.ts";
 
 /** Packets, and bytes of their frames as they came (Ethernet header included, where there is one). */
 export interface Counter {

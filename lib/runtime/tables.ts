@@ -4,41 +4,23 @@
  */
 import { setImmediate } from "node:timers/promises";
 import { Direction as DirectionIndex, Limit, layout, ReplyKind } from "../compile/abi.gen.ts";
-import { type Consequences, consequencesOf } from "../compile/consequences.ts";
-import { encodeRules } from "../compile/encode.ts";
+import type { Consequences } from "../compile/consequences.ts";
 import { assertWithin, limits } from "../compile/limits.ts";
 import { PortBits } from "../compile/port-bits.ts";
 import { Record } from "../compile/record.ts";
-import { RuleTexts } from "../compile/rule-texts.ts";
-import { buildIndex, type SearchIndex } from "../compile/search/index.ts";
-import {
-  type NumberedSet,
-  portPrefixes,
-  portSetName,
-  type Sets,
-  SetWriter,
-  setKeys,
-} from "../compile/sets.ts";
+import { type NumberedSet, type Sets, SetWriter, setKeys } from "../compile/sets.ts";
 import type { NativeObject } from "../native/binding.ts";
-import type { Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
-import { inSlices } from "./in-slices.ts";
+import { type ByDirection, directionIndex, directions } from "./directions.ts";
 import { check } from "./native-result.ts";
-import { type ArrayContent, publish } from "./published.ts";
+import { NewRuleset, SET_PART } from "./new-ruleset.ts";
+import { publish } from "./published.ts";
 import { type Assignment, RuleCounters } from "./rule-counters.ts";
-import { encodeRulesetText } from "./ruleset-text.ts";
 
 /** Both lists, as they are in force. */
 export interface Lists {
   readonly ingress: readonly Rule[];
   readonly egress: readonly Rule[];
-}
-
-export const directions: readonly Direction[] = ["ingress", "egress"];
-
-/** Index of a direction in the maps. */
-export function directionIndex(direction: Direction): 0 | 1 {
-  return direction === "ingress" ? DirectionIndex.INGRESS : DirectionIndex.EGRESS;
 }
 
 /**
@@ -79,22 +61,8 @@ function numberKeys(numbers: readonly number[]): Uint8Array {
 
 const LAST_GENERATION = 2 ** 32 - 1;
 
-const FEWER_STEPS =
-  "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
-/** Prefixes of sets that are written or removed in one call. */
-const SET_PART = 4096;
 /** Lists beyond this are not kept until the next replace. */
 const WORTH_FREEING = 1024;
-
-type ByDirection<Value> = { readonly [direction in Direction]: Value };
-
-/** Lists as the program will read them. */
-interface Compiled {
-  readonly rules: ByDirection<ArrayContent>;
-  readonly indexes: ByDirection<SearchIndex>;
-  readonly text: ArrayContent;
-  readonly consequences: ByDirection<Consequences>;
-}
 
 /** What was of rules alone that are in force no more. */
 interface Gone {
@@ -172,19 +140,22 @@ export class RuleTables {
     await this.#cleaned;
     // Done already, unless that has failed.
     await this.#letGo(operation);
-    const texts = {
-      ingress: await inSlices(RuleTexts.of(lists.ingress)),
-      egress: await inSlices(RuleTexts.of(lists.egress)),
-    };
-    const counters = await inSlices(this.#counters.assign(texts));
     const sets = new SetWriter(this.#nextSet, this.#sets);
+    const made = new NewRuleset({
+      ...{ object: this.#object, searchSteps: this.#searchSteps, counters: this.#counters },
+      ...{ lists, sets, slot: this.#idleSlot, operation },
+    });
     try {
-      const compiled = await this.#compile(lists, texts, counters, sets);
-      this.#replies = repliesOf(compiled.consequences, this.#replies);
-      await this.#prepare(compiled, sets, counters, operation);
+      await made.make();
+      await this.#tellPorts(made.consequences, operation);
+      this.#replies = repliesOf(made.consequences, this.#replies);
+      for (const [index, set] of made.sharedPorts.entries()) {
+        // No packet looks at it before the new lists are in force.
+        this.#sharedPorts[this.#idleSlot * DirectionIndex.DIRECTIONS + index] = set;
+      }
       await this.#flip(operation);
     } catch (error) {
-      this.#counters.revert(counters);
+      this.#counters.revert(made.assignment);
       // If this fails as well it costs memory until close, nothing else: nobody gets these numbers again.
       await this.#removeSets(sets.fresh);
       throw error;
@@ -196,50 +167,12 @@ export class RuleTables {
     this.#inForce = true;
     this.#sets = sets.used;
     this.#lists = lists;
-    this.#counters.commit(counters);
+    this.#counters.commit(made.assignment);
     // Before the first rules no packet came by.
     if (!replaced) return;
-    this.#gone.push({ counters, sets: sets.unused });
+    this.#gone.push({ counters: made.assignment, sets: sets.unused });
     // The new rules are in force, whatever becomes of the rest.
     this.#cleaned = this.#cleanUp(before, operation).catch(() => undefined);
-  }
-
-  /** All that the lists are to the program, in slices. */
-  async #compile(
-    lists: Lists,
-    texts: ByDirection<RuleTexts>,
-    counters: Assignment,
-    sets: SetWriter,
-  ): Promise<Compiled> {
-    const each = async <Value>(work: (direction: Direction) => Sliced<Value>) => ({
-      ingress: await inSlices(work("ingress")),
-      egress: await inSlices(work("egress")),
-    });
-    const numbers = {
-      ingress: counters.lists.ingress.numbers,
-      egress: counters.lists.egress.numbers,
-    };
-    const rules = await each((direction) =>
-      encodeRules(lists[direction], numbers[direction], sets),
-    );
-    const consequences = await each((direction) => consequencesOf(lists[direction]));
-    for (const direction of directions) {
-      const { sharedPorts } = consequences[direction];
-      // No packet looks at it before the new lists are in force.
-      this.#sharedPorts[this.#idleSlot * DirectionIndex.DIRECTIONS + directionIndex(direction)] =
-        sharedPorts.length === 0
-          ? 0
-          : sets.add(portSetName(sharedPorts), () => sharedPorts.flatMap(portPrefixes));
-    }
-    assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
-    const indexes = await each((direction) => buildIndex(lists[direction]));
-    for (const direction of directions) {
-      const { steps } = indexes[direction];
-      const what = `steps in the search of the ${direction} rules`;
-      assertWithin(what, this.#searchSteps, steps, FEWER_STEPS);
-    }
-    const text = await inSlices(encodeRulesetText(texts, numbers));
-    return { rules, indexes, text, consequences };
   }
 
   /**
@@ -268,18 +201,12 @@ export class RuleTables {
     if (changed) await this.#writeControl(this.#generation + Limit.SLOTS, operation);
   }
 
-  /** Fills everything that no packet looks at yet. */
-  async #prepare(
-    { rules, indexes, text, consequences }: Compiled,
-    sets: SetWriter,
-    counters: Assignment,
-    operation: string,
-  ): Promise<void> {
-    const object = this.#object;
+  /** Notes ports that rules translate. What is noted for rules that then fail costs a look, nothing else. */
+  async #tellPorts(consequences: ByDirection<Consequences>, operation: string): Promise<void> {
     const ports = directions.flatMap((direction) => consequences[direction].translatedPorts);
     const words = this.#translatedPorts.changedBy(ports);
     check(
-      await object.update(
+      await this.#object.update(
         "translated_ports",
         numberKeys([...words.keys()]),
         new Uint8Array(BigUint64Array.from(words.values()).buffer),
@@ -288,30 +215,6 @@ export class RuleTables {
       operation,
     );
     this.#translatedPorts.set(words);
-    const both = <Value>(of: ByDirection<Value>) => [of.ingress, of.egress];
-    const places = this.#idleSlot * DirectionIndex.DIRECTIONS;
-    // Together: the kernel waits for running programs at each of the maps of maps.
-    const results = await Promise.allSettled([
-      this.#addSets(sets.fresh, operation),
-      this.#counters.prepare(counters, operation),
-      publish(object, "rulesets", places, both(rules), operation),
-      publish(
-        object,
-        "indexes",
-        places,
-        both(indexes).map(({ cells, bytes }) => ({ count: cells, bytes })),
-        operation,
-      ),
-      publish(object, "sfunnel_text", this.#idleSlot, [text], operation),
-    ]);
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-  }
-
-  async #addSets(sets: readonly NumberedSet[], operation: string): Promise<void> {
-    for (const { keys, count } of setKeys(sets, SET_PART)) {
-      check(await this.#object.update("sets", keys, new Uint8Array(count * 4), count), operation);
-      await setImmediate();
-    }
   }
 
   async #removeSets(sets: readonly NumberedSet[]): Promise<void> {

@@ -5,7 +5,7 @@ import { isFailure, type NativeObject } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
-import { directionIndex } from "./tables.ts";
+import { directionIndex } from "./directions.ts";
 
 /** What the program in the kernel did with one frame. */
 export interface TestRunResult {

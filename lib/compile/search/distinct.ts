@@ -1,6 +1,9 @@
 /** Which entries of a group can be the first to match anything at all. */
 import type { Sliced } from "../../rules/sliced.ts";
-import type { Entries } from "./entries.ts";
+import type { Rule } from "../../rules/types.ts";
+import type { Collected } from "./collector.ts";
+import { conditionHash, isSameCondition } from "./conditions.ts";
+import { type Entries, SHARED, WHOLE } from "./entries.ts";
 import { searchHash, WORDS } from "./hash.ts";
 import { FIELDS, type Lengths, maskOf } from "./mask.ts";
 
@@ -11,71 +14,93 @@ const PART = 1024;
 const ALL = maskOf([128, 128, 16, 16] satisfies Lengths);
 
 /**
- * All entries, by rule, but those of which an earlier one says the same and decides: of rules that
- * stand twice, or of the same addresses in many sets.
+ * Those of a list, by rule, of which no earlier one says the same and decides: of rules that stand twice, or
+ * of the same ports in many sets. Only entries that share their addresses with others are looked at.
  */
-export function* distinctEntries(entries: Entries): Sliced<Uint32Array> {
-  const { count, conditions } = entries;
-  const seen = new SeenEntries(entries);
-  const kept = new Uint32Array(count);
+export function* distinctEntries(
+  { entries, list }: Collected,
+  rules: readonly Rule[],
+): Sliced<Uint32Array> {
+  const { flags } = entries;
+  let shared = 0;
+  for (let index = 0; index < list.length; index++) {
+    if (((flags[list[index] as number] as number) & SHARED) !== 0) shared++;
+  }
+  if (shared === 0) return list;
+  const seen = new SeenEntries(entries, rules, shared);
+  const kept = new Uint32Array(list.length);
   let length = 0;
-  for (let entry = 0; entry < count; entry++) {
-    if (entry % PART === PART - 1) yield;
-    const condition = conditions[entry] as number;
-    if (condition !== 0 && seen.has(entry, 0)) continue;
-    if (seen.add(entry, condition)) kept[length++] = entry;
+  for (let index = 0; index < list.length; index++) {
+    if (index % PART === PART - 1) yield;
+    const entry = list[index] as number;
+    if (((flags[entry] as number) & SHARED) === 0 || seen.add(entry)) kept[length++] = entry;
   }
   return kept.subarray(0, length);
 }
 
-/** A hash table of entries by what they say, and by their condition. */
+/** A hash table of entries by what they say, and by what else their rule asks for. */
 class SeenEntries {
   readonly #entries: Entries;
+  readonly #rules: readonly Rule[];
   readonly #bits: number;
   /** Number of the entry and one more; 0: empty. */
   readonly #slots: Uint32Array;
+  /** Of the entry, and of the condition of its rule. */
+  readonly #hashes: Int32Array;
 
-  constructor(entries: Entries) {
+  constructor(entries: Entries, rules: readonly Rule[], most: number) {
     this.#entries = entries;
-    this.#bits = 1 + Math.ceil(Math.log2(entries.count + 1));
+    this.#rules = rules;
+    this.#bits = 1 + Math.ceil(Math.log2(most + 1));
     this.#slots = new Uint32Array(2 ** this.#bits);
+    this.#hashes = new Int32Array(2 ** this.#bits);
   }
 
-  /** Whether one that says the same as this entry was added with the condition. */
-  has(entry: number, condition: number): boolean {
-    return this.#slots[this.#find(entry, condition)] !== 0;
-  }
-
-  /** Adds it; false if there is one already. */
-  add(entry: number, condition: number): boolean {
-    const slot = this.#find(entry, condition);
+  /** Adds it; false if there is one already that decides about all of its flows. */
+  add(entry: number): boolean {
+    const { words, lengths, flags, rules } = this.#entries;
+    const hash =
+      searchHash(words, entry * WORDS, ALL) ^
+      Math.imul(
+        (lengths[entry * FIELDS] as number) + 256 * (lengths[entry * FIELDS + 1] as number),
+        0x85ebca6b,
+      );
+    let slot = this.#find(entry, hash, true);
     if (this.#slots[slot] !== 0) return false;
+    let key = hash;
+    if (((flags[entry] as number) & WHOLE) === 0) {
+      key ^= conditionHash(this.#rules[rules[entry] as number] as Rule);
+      slot = this.#find(entry, key, false);
+      if (this.#slots[slot] !== 0) return false;
+    }
     this.#slots[slot] = entry + 1;
+    this.#hashes[slot] = key;
     return true;
   }
 
-  #find(entry: number, condition: number): number {
-    const { words, lengths, conditions } = this.#entries;
+  /** Place of one that says the same, and is whole or of a rule of the same condition; else an empty one. */
+  #find(entry: number, hash: number, isWhole: boolean): number {
     const slots = this.#slots;
-    const hash = searchHash(words, entry * WORDS, ALL) ^ Math.imul(condition, 0x85ebca6b);
-    const length =
-      (lengths[entry * FIELDS] as number) + 256 * (lengths[entry * FIELDS + 1] as number);
-    let slot = Math.imul(hash + length, 0x9e3779b1) >>> (32 - this.#bits);
+    let slot = Math.imul(hash, 0x9e3779b1) >>> (32 - this.#bits);
     for (;;) {
       const other = (slots[slot] as number) - 1;
       if (other === -1) return slot;
-      if (conditions[other] === condition && isSame(words, lengths, entry, other)) return slot;
+      if (this.#hashes[slot] === (hash | 0) && this.#isSame(entry, other, isWhole)) return slot;
       slot = (slot + 1) & (slots.length - 1);
     }
   }
-}
 
-function isSame(words: Int32Array, lengths: Uint8Array, one: number, other: number): boolean {
-  for (let field = 0; field < FIELDS; field++) {
-    if (lengths[one * FIELDS + field] !== lengths[other * FIELDS + field]) return false;
+  #isSame(one: number, other: number, isWhole: boolean): boolean {
+    const { words, lengths, flags, rules } = this.#entries;
+    if ((((flags[other] as number) & WHOLE) !== 0) !== isWhole) return false;
+    for (let field = 0; field < FIELDS; field++) {
+      if (lengths[one * FIELDS + field] !== lengths[other * FIELDS + field]) return false;
+    }
+    for (let word = 0; word < WORDS; word++) {
+      if (words[one * WORDS + word] !== words[other * WORDS + word]) return false;
+    }
+    if (isWhole) return true;
+    const [here, there] = [rules[one] as number, rules[other] as number];
+    return here === there || isSameCondition(this.#rules[here] as Rule, this.#rules[there] as Rule);
   }
-  for (let word = 0; word < WORDS; word++) {
-    if (words[one * WORDS + word] !== words[other * WORDS + word]) return false;
-  }
-  return true;
 }

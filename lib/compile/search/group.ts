@@ -1,7 +1,6 @@
 /** The tables of one family and transport. */
 import type { Sliced } from "../../rules/sliced.ts";
 import { Search } from "../abi.gen.ts";
-import { distinctEntries } from "./distinct.ts";
 import type { Entries } from "./entries.ts";
 import { searchHash, WORDS } from "./hash.ts";
 import { type Lengths, maskOf, NOTHING } from "./mask.ts";
@@ -50,9 +49,11 @@ export class Group {
     this.#refiner = new Refiner(entries);
   }
 
-  /** Writes all of it, its first table at `cell`. Gives the most cells that a search comes by. */
-  *write(cell: number): Sliced<number> {
-    const list = yield* distinctEntries(this.#entries);
+  /**
+   * Writes all of a list of entries, its first table at `cell`. Gives the most cells that a search comes
+   * by.
+   */
+  *write(cell: number, list: Uint32Array): Sliced<number> {
     const split = yield* this.#split(list, NOTHING);
     const [first, ...others] = split.tables;
     let tables: number[] = [];

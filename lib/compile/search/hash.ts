@@ -1,7 +1,7 @@
 /** The hash by which tables are searched, as bpf/classify.h computes it. */
 
 /** One factor a word of {@link Words}. */
-const FACTORS = Int32Array.of(
+export const FACTORS = Int32Array.of(
   0x9e3779b1,
   0x85ebca77,
   0xc2b2ae3d,
@@ -20,15 +20,20 @@ const FACTORS = Int32Array.of(
 export type Words = Int32Array;
 export const WORDS = FACTORS.length;
 
+/** Brings what a sum of words depends on to all bits. */
+export function mixed(sum: number): number {
+  const hash = Math.imul(sum ^ (sum >>> 15), 0x2c1b3c6d);
+  return hash ^ (hash >>> 12);
+}
+
 /** The hash (unsigned) of the words at `at`, under a mask. */
 export function searchHash(words: Words, at: number, mask: Words): number {
-  let hash = 0;
+  let sum = 0;
   for (let index = 0; index < WORDS; index++) {
     const bits = mask[index] as number;
     if (bits === 0) continue;
     const word = (words[at + index] as number) & bits;
-    hash = (hash + Math.imul(word, FACTORS[index] as number)) | 0;
+    sum = (sum + Math.imul(word, FACTORS[index] as number)) | 0;
   }
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (hash ^ (hash >>> 12)) >>> 0;
+  return mixed(sum) >>> 0;
 }

@@ -4,7 +4,8 @@
  */
 import type { Sliced } from "../../rules/sliced.ts";
 import type { Rule } from "../../rules/types.ts";
-import { Collector } from "./entries.ts";
+import { Collector } from "./collector.ts";
+import { distinctEntries } from "./distinct.ts";
 import { Group } from "./group.ts";
 import { IndexWriter } from "./writer.ts";
 
@@ -19,20 +20,42 @@ export interface SearchIndex {
 /** Rules between two chances to leave. */
 const PART = 256;
 
-/** Makes the index of a list of rules. */
+/** Makes the index of a list of rules, from what they say one after the other. */
+export class IndexBuilder {
+  readonly #rules: readonly Rule[];
+  readonly #collector: Collector;
+
+  constructor(rules: readonly Rule[]) {
+    this.#rules = rules;
+    this.#collector = new Collector(rules);
+  }
+
+  /** Adds the rule of this number; all of them come, in their order. */
+  add(index: number): void {
+    this.#collector.add(index);
+  }
+
+  *build(): Sliced<SearchIndex> {
+    const collected = yield* this.#collector.collected();
+    const writer = new IndexWriter();
+    // The first table of each group lies in the cell of the group's number.
+    const first = writer.allot(collected.length);
+    let steps = 1;
+    for (const [group, each] of collected.entries()) {
+      const list = yield* distinctEntries(each, this.#rules);
+      const longest = yield* new Group(each.entries, writer).write(first + group, list);
+      steps = Math.max(steps, longest);
+    }
+    return { bytes: writer.bytes(), cells: writer.cells, steps };
+  }
+}
+
+/** The same in one go. */
 export function* buildIndex(rules: readonly Rule[]): Sliced<SearchIndex> {
-  const collector = new Collector(rules.length);
-  for (const [index, rule] of rules.entries()) {
+  const builder = new IndexBuilder(rules);
+  for (let index = 0; index < rules.length; index++) {
     if (index % PART === PART - 1) yield;
-    collector.add(index, rule);
+    builder.add(index);
   }
-  const { groups } = collector;
-  const writer = new IndexWriter();
-  // The first table of each group lies in the cell of the group's number.
-  const first = writer.allot(groups.length);
-  let steps = 1;
-  for (const [group, entries] of groups.entries()) {
-    steps = Math.max(steps, yield* new Group(entries, writer).write(first + group));
-  }
-  return { bytes: writer.bytes(), cells: writer.cells, steps };
+  return yield* builder.build();
 }

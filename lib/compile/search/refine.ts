@@ -3,22 +3,8 @@ import type { Sliced } from "../../rules/sliced.ts";
 import type { Entries } from "./entries.ts";
 import { searchHash, WORDS, type Words } from "./hash.ts";
 import { DADDR, FIELDS, type Lengths, maskOf, SADDR } from "./mask.ts";
-
-/** Lengths that masks have; an entry of one in between lies in a table of the next shorter one. */
-const ADDRESS_STEPS = [
-  16, 24, 32, 40, 48, 52, 56, 60, 64, 72, 80, 96, 104, 108, 112, 116, 120, 124, 128,
-];
-const PORT_STEPS = [4, 8, 10, 12, 14, 16];
-
-/** The longest of the steps that is not above a length, for each length. */
-function floors(steps: readonly number[], longest: number): Uint8Array {
-  return Uint8Array.from({ length: longest + 1 }, (_, length) =>
-    steps.reduce((found, step) => (step <= length ? step : found), 0),
-  );
-}
-
-const ADDRESS_FLOORS = floors(ADDRESS_STEPS, 128);
-const PORT_FLOORS = floors(PORT_STEPS, 16);
+import { ADDRESS_FLOORS, LONGEST, PORT_FLOORS } from "./steps.ts";
+import { IN_ONE } from "./writer.ts";
 
 /** Entries that are looked at between two chances to leave. */
 const PART = 2048;
@@ -44,11 +30,16 @@ interface Candidate {
   readonly cost: number;
 }
 
+/** Where the lengths of a field begin in a row of counts. */
+const FIELD_SIZE = LONGEST + 1;
+
 export class Refiner {
   readonly #entries: Entries;
   /** A table of hashes, and how many entries had each. */
   #met = new Uint32Array(0);
   #times = new Uint32Array(0);
+  /** Of the entries of a list, how many have a length, by field. */
+  readonly #counts = new Uint32Array(FIELDS * FIELD_SIZE);
 
   constructor(entries: Entries) {
     this.#entries = entries;
@@ -56,7 +47,9 @@ export class Refiner {
 
   /** The table that makes the most of a list of entries; undefined if none is worth its price. */
   *refine(list: Uint32Array, current: Lengths): Sliced<Refinement | undefined> {
-    const start: Candidate = { lengths: current, list, cost: list.length };
+    // What has no more in common than the bucket is told apart by its hash; it takes more cells, though.
+    const cost = (yield* this.#crowd(list, maskOf(current))) + (list.length - 1) / IN_ONE;
+    const start: Candidate = { lengths: current, list, cost };
     let best = start;
     for (;;) {
       const better = yield* this.#better(list, best);
@@ -70,12 +63,24 @@ export class Refiner {
 
   /** A candidate that looks at more bits of one field than this one, and costs less. */
   *#better(all: Uint32Array, than: Candidate): Sliced<Candidate | undefined> {
+    yield* this.#count(than.list);
     let best: Candidate | undefined;
     for (let field = 0; field < FIELDS; field++) {
-      for (const length of yield* this.#lengthsOf(than, field)) {
-        const list = yield* this.#asking(than.list, field, length);
-        const least = all.length - list.length + 1 + TABLE_COST;
+      // Entries with at least so many bits: from the longest one down, all.
+      let asking = than.list.length;
+      const first = (than.lengths[field] as number) + 1;
+      for (let length = 0; length < first; length++) asking -= this.#having(field, length);
+      for (let length = first; asking > 0 && length < FIELD_SIZE; length++) {
+        const having = this.#having(field, length);
+        if (having === 0) continue;
+        const least = all.length - asking + 1 + TABLE_COST;
+        const count = asking;
+        asking -= having;
         if (least >= (best ?? than).cost - WORTH) continue;
+        const list =
+          count === than.list.length
+            ? than.list
+            : yield* this.#asking(than.list, field, length, count);
         const lengths = than.lengths.with(field, length) as unknown as Lengths;
         const cost = least - 1 + (yield* this.#crowd(list, maskOf(lengths)));
         if (cost < (best ?? than).cost - WORTH) best = { lengths, list, cost };
@@ -84,34 +89,37 @@ export class Refiner {
     return best;
   }
 
-  /** Lengths beyond that of the mask which make a difference to its entries. */
-  *#lengthsOf({ lengths, list }: Candidate, field: number): Sliced<readonly number[]> {
-    const floorOf = field === SADDR || field === DADDR ? ADDRESS_FLOORS : PORT_FLOORS;
+  #having(field: number, length: number): number {
+    return this.#counts[field * FIELD_SIZE + length] as number;
+  }
+
+  /** Counts lengths, as far as masks tell them apart. */
+  *#count(list: Uint32Array): Sliced<void> {
     const has = this.#entries.lengths;
-    const found = new Uint8Array(129);
+    const counts = this.#counts;
+    counts.fill(0);
     for (let index = 0; index < list.length; index++) {
-      found[floorOf[has[(list[index] as number) * FIELDS + field] as number] as number] = 1;
-      if (index % (8 * PART) === 8 * PART - 1) yield;
+      if (index % (4 * PART) === 4 * PART - 1) yield;
+      const at = (list[index] as number) * FIELDS;
+      for (let field = 0; field < FIELDS; field++) {
+        const floors = field === SADDR || field === DADDR ? ADDRESS_FLOORS : PORT_FLOORS;
+        const place = field * FIELD_SIZE + (floors[has[at + field] as number] as number);
+        counts[place] = (counts[place] as number) + 1;
+      }
     }
-    const distinct: number[] = [];
-    for (let length = (lengths[field] as number) + 1; length < found.length; length++) {
-      if (found[length] === 1) distinct.push(length);
-    }
-    return distinct;
   }
 
   /** Entries that have so many bits in a field, so that they can lie in a table that asks for them. */
-  *#asking(list: Uint32Array, field: number, length: number): Sliced<Uint32Array> {
+  *#asking(list: Uint32Array, field: number, length: number, count: number): Sliced<Uint32Array> {
     const has = this.#entries.lengths;
-    const found = new Uint32Array(list.length);
-    let count = 0;
+    const found = new Uint32Array(count);
+    let place = 0;
     for (let index = 0; index < list.length; index++) {
-      const entry = list[index] as number;
-      found[count] = entry;
-      if ((has[entry * FIELDS + field] as number) >= length) count++;
       if (index % (8 * PART) === 8 * PART - 1) yield;
+      const entry = list[index] as number;
+      if ((has[entry * FIELDS + field] as number) >= length) found[place++] = entry;
     }
-    return count === list.length ? list : found.subarray(0, count);
+    return found;
   }
 
   /** How many entries have the key of one, itself included, on average over them. */
