@@ -41,7 +41,7 @@ enum sfunnel_limit {
     /* Flows whose replies are remembered, unless the user asks for another number. */
     SFUNNEL_DEFAULT_FLOWS = 65536,
     /*
-     * Connections that are remembered, likewise; each takes two entries. So many in a hundred have
+     * Connections that are remembered, likewise; most take one entry. So many in a hundred have
      * room in a table of their own while they have only begun, so many may be over.
      */
     SFUNNEL_DEFAULT_CONNECTIONS = 32768,
@@ -140,6 +140,7 @@ enum sfunnel_outcome {
 enum sfunnel_port_bits {
     SFUNNEL_PORT_WORDS = 1024,
     SFUNNEL_PORT_WORD_BITS = 64,
+    SFUNNEL_PORTS = SFUNNEL_PORT_WORDS * SFUNNEL_PORT_WORD_BITS,
 };
 
 /* Kinds of rules. */
@@ -378,9 +379,10 @@ enum sfunnel_connection_kind {
 };
 
 /*
- * A connection has two entries, under the keys that its packets and its replies show at their
- * hooks; each says with which ports they go on, so that the one follows from the other. The key is
- * sfunnel_reply_key with to_unfunnel = 0. What is known of its state stands in both.
+ * A connection has two keys, those that its packets and its replies show at their hooks. An entry
+ * says with which ports they go on, so that one key follows from the entry of the other. Most
+ * connections have one entry, under the key with the service port; see struct sfunnel_port. Others
+ * have two, with the same state in both. The key is sfunnel_reply_key with to_unfunnel = 0.
  */
 struct sfunnel_connection {
     __u64 last_seen;  /* nanoseconds since boot, of the last packet in either direction, roughly */
@@ -394,7 +396,19 @@ struct sfunnel_connection {
     __u8 has_reply_fin;  /* from the other one */
     __u8 reset;          /* who has said it: enum sfunnel_reset */
     __u8 is_kept;        /* it lies in `connections`, and not in `beginnings` */
-    __u8 zero;
+    __u8 is_alone;       /* there is no entry under the other key */
+};
+
+/*
+ * What is known of a port that translated connections use. With the service port that the first of
+ * them gave to a wanted port, packets between that port and a client's find their connection under
+ * the key with the service port. It stays for good, because connections outlive their rules; those
+ * that have another service port, or another client's port on the wire, need a second entry.
+ */
+struct sfunnel_port {
+    __u32 claims;       /* who wants to say which; it is one alone who may */
+    __u16 service_port; /* host order; 0: no such port */
+    __u16 is_service;   /* it is itself one */
 };
 
 enum sfunnel_reset {

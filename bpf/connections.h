@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The table of connections whose ports are translated, and of real ones that could be taken for
- * them. A connection has two entries, for its packets and for its replies, each under what the
- * packet shows when it comes to its hook, and saying with which ports it goes on. What answers the
- * rewritten packet is rewritten back, so either entry follows from the other: one that made room
- * for others is put back as long as the other is there.
+ * them. A connection has two keys, of its packets and of its replies, each what the packet shows
+ * when it comes to its hook. An entry says with which ports they go on; what answers the rewritten
+ * packet is rewritten back, so either direction follows from the entry of the other one.
  *
- * A packet finds its connection under packet->reply_key; the key of the other entry, its twin, is
- * made in packet->twin_key. What was found is copied to packet->known: without CAP_PERFMON the
- * verifier follows a NULL that it knows of as if it were none, so pointers to entries are not
- * handed around.
+ * Looks at a table are what a connection costs: its entries lie somewhere in megabytes. So there is
+ * one entry where the other key can be told from what a packet shows (see struct sfunnel_port),
+ * and two where it cannot. One of two that made room for others is put back as long as the other
+ * is there.
+ *
+ * A packet's own key is packet->reply_key; the one of the other direction, its twin, is made in
+ * packet->twin_key. What was found is copied to packet->known, as the packet's own direction has
+ * it: without CAP_PERFMON the verifier follows a NULL that it knows of as if it were none, so
+ * pointers to entries are not handed around.
  */
 #ifndef SFUNNEL_CONNECTIONS_H
 #define SFUNNEL_CONNECTIONS_H
@@ -40,6 +44,9 @@ const volatile __u32 seconds_established = 432000;
 
 /* How far behind the SYN-ACK an acknowledgment may be that establishes a connection: 65,535. */
 #define ANSWER_WINDOW_BITS 16
+
+/* It is noted but so often when a connection was seen; a table does not turn over in that time. */
+#define NOTED_NANOSECONDS (10 * 1000000ULL)
 
 /* Ports that are tried for a connection whose own is taken. */
 #define CONNECTION_PORT_CANDIDATES 8
@@ -86,34 +93,51 @@ static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
     twin->ifindex = key->ifindex;
 }
 
+/* Whether any connection has two entries, or ever had. */
+__u32 has_pairs;
+
+/* What is known of an entry's place, as one number. */
+static __always_inline __u32 make_storage(const struct sfunnel_connection *entry) {
+    return entry->is_kept | entry->is_alone << 8;
+}
+
+static __always_inline int delete_entry(bool is_kept, const struct sfunnel_reply_key *key) {
+    if (is_kept)
+        return bpf_map_delete_elem(&connections, key);
+    return bpf_map_delete_elem(&beginnings, key);
+}
+
 /*
  * Takes the entry of packet->removed_key out of its table, and its twin. Global, as what is called
  * from many places: the verifier looks at it once and not once a call.
  */
-__noinline int remove_both(__u32 sport, __u32 dport) {
+__noinline int remove_entries(__u32 sport, __u32 dport, __u32 storage) {
     struct packet *packet = packet_under_way();
+    bool is_kept = storage & 0xff, is_alone = storage >> 8;
     struct sfunnel_reply_key *twin;
 
     if (!packet)
         return -1;
-    twin = &packet->removed_twin_key;
-    set_twin_key(twin, &packet->removed_key, sport, dport);
-    if (bpf_map_delete_elem(&connections, twin))
-        bpf_map_delete_elem(&beginnings, twin);
-    if (bpf_map_delete_elem(&connections, &packet->removed_key) == 0)
-        count_event(SFUNNEL_CONNECTION_GONE);
-    else if (bpf_map_delete_elem(&beginnings, &packet->removed_key))
+    if (!is_alone) {
+        twin = &packet->removed_twin_key;
+        set_twin_key(twin, &packet->removed_key, sport, dport);
+        delete_entry(is_kept, twin);
+    }
+    if (delete_entry(is_kept, &packet->removed_key))
         return 0;
+    if (is_kept)
+        count_event(SFUNNEL_CONNECTION_GONE);
     __sync_fetch_and_add(&connections_removed, 1);
     count_event(SFUNNEL_CONNECTION_REMOVED);
     return 0;
 }
 
+/* The connection of this entry, which lies under `key`. */
 static __always_inline void remove_connection(struct packet *packet,
-                                              const struct sfunnel_reply_key *key, __u16 sport,
-                                              __u16 dport) {
+                                              const struct sfunnel_reply_key *key,
+                                              const struct sfunnel_connection *entry) {
     packet->removed_key = *key;
-    remove_both(sport, dport);
+    remove_entries(entry->sport, entry->dport, make_storage(entry));
 }
 
 /* Puts an entry, made in packet->connection, into its table. */
@@ -128,6 +152,66 @@ look_up_connection(const struct sfunnel_reply_key *key) {
     struct sfunnel_connection *kept = bpf_map_lookup_elem(&connections, key);
 
     return kept ? kept : bpf_map_lookup_elem(&beginnings, key);
+}
+
+/* Copies what is under packet->found_key, if anything is. */
+static __noinline bool read_entry(struct packet *packet) {
+    struct sfunnel_connection *entry = look_up_connection(&packet->found_key);
+
+    if (!entry)
+        return false;
+    packet->found = *entry;
+    return true;
+}
+
+/*
+ * The same of one that leaves packet->place with these ports, and has its entry under the other
+ * key.
+ */
+static __always_inline bool read_twin(struct packet *packet, __u32 sport, __u32 dport) {
+    struct sfunnel_connection *found = &packet->found;
+
+    set_twin_key(&packet->found_key, &packet->place, sport, dport);
+    if (!read_entry(packet) || !found->is_alone || found->sport != packet->place.dport ||
+        found->dport != packet->place.sport)
+        return false;
+    found->kind ^= SFUNNEL_IS_REPLY;
+    found->sport = sport;
+    found->dport = dport;
+    return true;
+}
+
+/* Who has packet->place? Is found in packet->found, and his entry under packet->found_key. */
+__noinline int find(void) {
+    struct packet *packet = packet_under_way();
+    __u32 of_source, of_destination;
+    struct sfunnel_port *port;
+    bool has_own;
+
+    if (!packet)
+        return false;
+    port = look_up(&ports, packet->place.sport);
+    if (!port)
+        return false;
+    of_source = port->service_port;
+    has_own = has_pairs || port->is_service;
+    port = look_up(&ports, packet->place.dport);
+    if (!port)
+        return false;
+    of_destination = port->service_port;
+    has_own = has_own || port->is_service;
+
+    packet->is_found_by_twin = true;
+    if (of_destination && read_twin(packet, packet->place.sport, of_destination))
+        return true;
+    if (of_source && read_twin(packet, of_source, packet->place.dport))
+        return true;
+    packet->is_found_by_twin = false;
+    packet->found_key = packet->place;
+    if (has_own && read_entry(packet))
+        return true;
+    packet->found.kind = 0;
+    return false;
 }
 
 /* The same where it is known which table it is in. */
@@ -158,7 +242,7 @@ static __always_inline void remove_closing(struct packet *packet) {
         return;
     connection = bpf_map_lookup_elem(&connections, &closing->key);
     if (connection && is_over_for_good(connection))
-        remove_connection(packet, &closing->key, connection->sport, connection->dport);
+        remove_connection(packet, &closing->key, connection);
 }
 
 /* Does so with the oldest, when it is time. */
@@ -175,7 +259,7 @@ static __always_inline int push_end(struct packet *packet) {
     struct sfunnel_closing *closing = &packet->closing;
 
     closing->since = coarse_clock();
-    closing->key = packet->reply_key;
+    closing->key = packet->entry_key;
     closing->zero = 0;
     return bpf_map_push_elem(&closings, closing, 0);
 }
@@ -210,20 +294,26 @@ static __always_inline void tell(struct sfunnel_connection *connection, __u32 st
 
 /* A connection that was only begun and is established now: from now on it is kept. */
 static __noinline void keep_connection(struct packet *packet) {
-    const struct sfunnel_reply_key *key = &packet->reply_key, *twin = &packet->twin_key;
+    const struct sfunnel_reply_key *key = &packet->entry_key, *twin = &packet->twin_key;
+    struct sfunnel_connection *known = &packet->known;
+    bool is_alone = known->is_alone;
 
-    packet->known.is_kept = true;
-    packet->connection = packet->known;
+    known->is_kept = true;
+    packet->connection = *known;
+    if (packet->is_known_by_twin)
+        make_twin(packet, known);
     /* In both tables for a moment, so that nobody misses it. */
     add_entry(packet, key);
-    make_twin(packet, &packet->known);
-    add_entry(packet, twin);
+    if (!is_alone) {
+        make_twin(packet, known);
+        add_entry(packet, twin);
+        bpf_map_delete_elem(&beginnings, twin);
+    }
     bpf_map_delete_elem(&beginnings, key);
-    bpf_map_delete_elem(&beginnings, twin);
     count_event(SFUNNEL_CONNECTION_KEPT);
 }
 
-/* What both entries are told, that of the packet and its twin. */
+/* What all entries of the connection are told. */
 __noinline int set_state(__u32 state, __u32 answer_seq) {
     struct packet *packet = packet_under_way();
     struct sfunnel_connection *connection;
@@ -235,9 +325,11 @@ __noinline int set_state(__u32 state, __u32 answer_seq) {
         keep_connection(packet);
         return 0;
     }
-    connection = look_up_in(packet->known.is_kept, &packet->reply_key);
+    connection = look_up_in(packet->known.is_kept, &packet->entry_key);
     if (connection)
         tell(connection, state, answer_seq);
+    if (packet->known.is_alone)
+        return 0;
     connection = look_up_in(packet->known.is_kept, &packet->twin_key);
     if (connection)
         tell(connection, state, answer_seq);
@@ -246,8 +338,11 @@ __noinline int set_state(__u32 state, __u32 answer_seq) {
 
 /* The other entry has been seen as well, and is there if it was not. */
 static __noinline void see_twin(struct packet *packet) {
-    struct sfunnel_connection *twin = look_up_in(packet->known.is_kept, &packet->twin_key);
+    struct sfunnel_connection *twin;
 
+    if (packet->known.is_alone)
+        return;
+    twin = look_up_in(packet->known.is_kept, &packet->twin_key);
     if (twin) {
         twin->last_seen = packet->known.last_seen;
         return;
@@ -256,28 +351,40 @@ static __noinline void see_twin(struct packet *packet) {
     add_entry(packet, &packet->twin_key);
 }
 
-/*
- * Looks the packet's connection up, into packet->known. Where it is kept, its twin is there as well
- * afterwards, and both have been seen; one that has only begun is soon kept, or over.
+/* Both have been seen now. Where the connection has only begun, it is soon kept, or over. */
+static __noinline void see(struct packet *packet) {
+    struct sfunnel_connection *entry = look_up_in(packet->known.is_kept, &packet->entry_key);
+
+    if (entry)
+        entry->last_seen = packet->known.last_seen;
+    if (packet->known.is_kept)
+        see_twin(packet);
+}
+
+/* Looks the packet's connection up, into packet->known. Where it is kept, it is whole afterwards.
  */
 static __noinline void find_connection(struct packet *packet) {
     struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
-    struct sfunnel_connection *known = look_up_connection(key);
-    __u64 now;
+    struct sfunnel_connection *known = &packet->known;
+    __u64 now, before;
 
-    packet->known.kind = 0;
-    if (!known)
+    known->kind = 0;
+    packet->place = *key;
+    if (!find())
         return;
     now = coarse_clock();
-    if (is_expired(known, now)) {
-        remove_connection(packet, key, known->sport, known->dport);
+    if (is_expired(&packet->found, now)) {
+        remove_connection(packet, &packet->found_key, &packet->found);
         return;
     }
+    *known = packet->found;
+    packet->entry_key = packet->found_key;
+    packet->is_known_by_twin = packet->is_found_by_twin;
     set_twin_key(&packet->twin_key, key, known->sport, known->dport);
+    before = known->last_seen;
     known->last_seen = now;
-    packet->known = *known;
-    if (packet->known.is_kept)
-        see_twin(packet);
+    if (now - before > NOTED_NANOSECONDS)
+        see(packet);
 }
 
 static __always_inline bool is_known(const struct packet *packet) {
@@ -319,26 +426,23 @@ static __noinline void begin_again(struct packet *packet) {
 static __always_inline void remove_known(struct packet *packet) {
     if (!is_known(packet))
         return;
+    remove_connection(packet, &packet->entry_key, &packet->known);
     packet->known.kind = 0;
-    remove_connection(packet, &packet->reply_key, packet->known.sport, packet->known.dport);
 }
 
 /* Has somebody the place of packet->twin_key, with this port? */
 __noinline int is_taken(__u32 port) {
     struct packet *packet = packet_under_way();
-    struct sfunnel_connection *known;
-    struct sfunnel_reply_key *key;
 
     if (!packet)
         return true;
-    key = &packet->twin_key;
-    key->dport = port;
-    known = look_up_connection(key);
-    if (!known)
+    packet->place = packet->twin_key;
+    packet->place.dport = port;
+    if (!find())
         return false;
-    if (!is_expired(known, coarse_clock()))
+    if (!is_expired(&packet->found, coarse_clock()))
         return true;
-    remove_connection(packet, key, known->sport, known->dport);
+    remove_connection(packet, &packet->found_key, &packet->found);
     return false;
 }
 
@@ -364,7 +468,57 @@ static __always_inline int free_port(struct packet *packet) {
     return -1;
 }
 
-/* Both entries of a connection that leaves with these ports, and has begun. */
+/*
+ * May packets between a client's port and this wanted one be taken for those of a connection that
+ * has this service port on the wire? The first service port of a wanted one makes it so.
+ */
+static __noinline bool tells_service_port(__u32 wanted, __u32 service) {
+    struct sfunnel_port *port = look_up(&ports, service);
+
+    if (!port)
+        return false;
+    if (!port->is_service)
+        port->is_service = true;
+    port = look_up(&ports, wanted);
+    if (!port)
+        return false;
+    if (!port->claims) {
+        __sync_fetch_and_add(&port->claims, 1);
+        /* Of two that come at the same moment neither does; both have two entries then. */
+        if (*(volatile __u32 *)&port->claims == 1)
+            port->service_port = service;
+    }
+    return port->service_port == service;
+}
+
+/* Does one entry do for a connection of this kind that leaves with these ports? */
+static __always_inline bool is_enough_alone(struct packet *packet, __u32 kind, __u32 sport,
+                                            __u32 dport) {
+    if (sport != packet->reply_key.sport)
+        return false;
+    if (kind == SFUNNEL_FUNNEL)
+        return tells_service_port(packet->reply_key.dport, dport);
+    return kind == SFUNNEL_UNFUNNEL && tells_service_port(dport, packet->reply_key.dport);
+}
+
+/* The entries of packet->connection, under its own key and under the other one. */
+static __always_inline int add_entries(struct packet *packet) {
+    struct sfunnel_connection *connection = &packet->connection;
+    bool is_alone = connection->is_alone, is_under_twin = connection->kind == SFUNNEL_FUNNEL;
+
+    if (!(is_alone && is_under_twin) && add_entry(packet, &packet->reply_key))
+        return -1;
+    if (is_alone && !is_under_twin)
+        return 0;
+    make_twin(packet, connection);
+    if (!add_entry(packet, &packet->twin_key))
+        return 0;
+    if (!is_alone)
+        bpf_map_delete_elem(&beginnings, &packet->reply_key);
+    return -1;
+}
+
+/* A connection that leaves with these ports has begun. */
 __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport) {
     struct packet *packet = packet_under_way();
     struct sfunnel_connection *connection;
@@ -379,13 +533,10 @@ __noinline int add_connection(__u32 kind, __u32 sport, __u32 dport) {
     connection->sport = sport;
     connection->dport = dport;
     connection->kind = kind;
-    if (add_entry(packet, &packet->reply_key)) {
-        count_event(SFUNNEL_CONNECTION_NOT_ADDED);
-        return -1;
-    }
-    make_twin(packet, connection);
-    if (add_entry(packet, &packet->twin_key)) {
-        bpf_map_delete_elem(&beginnings, &packet->reply_key);
+    connection->is_alone = is_enough_alone(packet, kind, sport, dport);
+    if (!connection->is_alone && !has_pairs)
+        has_pairs = true;
+    if (add_entries(packet)) {
         count_event(SFUNNEL_CONNECTION_NOT_ADDED);
         return -1;
     }
@@ -494,7 +645,7 @@ __noinline int note_state(void) {
      * comes from the wire to the service port may be anybody's (see is_dead).
      */
     if (flags & TCP_FLAG_RST && !known->is_established && kind != SFUNNEL_UNFUNNEL) {
-        remove_connection(packet, &packet->reply_key, known->sport, known->dport);
+        remove_connection(packet, &packet->entry_key, known);
         return 0;
     }
     rst = flag_of(flags, TCP_FLAG_RST);

@@ -364,17 +364,19 @@ static __noinline int translate_quote(struct __sk_buff *skb, struct error_report
     struct packet *packet = &report->packet;
     struct quote *quote = &report->quote;
     struct sfunnel_reply_key *key = key_of_replies(packet, &quote->flow, false);
-    struct sfunnel_connection *known;
+    struct packet *own = packet_under_way();
+    const struct sfunnel_connection *known;
     __u16 sport, dport;
     __u32 ports;
     int outcome;
 
-    if (quote->flow.transport != IPPROTO_TCP)
+    if (!own || quote->flow.transport != IPPROTO_TCP)
         return GO_ON;
-    key->direction = packet->direction;
-    known = look_up_connection(key);
-    if (!known)
+    own->place = *key;
+    own->place.direction = packet->direction;
+    if (!find())
         return GO_ON;
+    known = &own->found;
     sport = known->dport;
     dport = known->sport;
     outcome = is_to_service_port(known->kind) ? SFUNNEL_ERROR_FUNNELED : SFUNNEL_ERROR_UNFUNNELED;

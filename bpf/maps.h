@@ -37,6 +37,7 @@ struct abi_types {
     struct sfunnel_reply_key reply_key;
     struct sfunnel_reply reply;
     struct sfunnel_connection connection;
+    struct sfunnel_port port;
     struct sfunnel_closing closing;
     enum sfunnel_port_bits port_bits;
     enum sfunnel_form form;
@@ -141,20 +142,20 @@ struct {
 } replies SEC(".maps");
 
 /*
- * Connections whose ports are translated, and real ones beside them; two entries each. Those that
+ * Connections whose ports are translated, and real ones beside them. Those that
  * have only begun are in a table of their own, so that a flood of SYNs drives out nobody else. The
  * kernel marks an entry as used with each look, so in one table an idle connection would go first.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS);
+    __uint(max_entries, SFUNNEL_DEFAULT_CONNECTIONS);
     __type(key, struct sfunnel_reply_key);
     __type(value, struct sfunnel_connection);
 } connections SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 2 * SFUNNEL_DEFAULT_CONNECTIONS * SFUNNEL_BEGUN_PER_CENT / 100);
+    __uint(max_entries, SFUNNEL_DEFAULT_CONNECTIONS *SFUNNEL_BEGUN_PER_CENT / 100);
     __type(key, struct sfunnel_reply_key);
     __type(value, struct sfunnel_connection);
 } beginnings SEC(".maps");
@@ -179,6 +180,14 @@ struct {
     __type(key, __u32);
     __type(value, __u64);
 } translated_ports SEC(".maps");
+
+/* Of each port, what translated connections have made of it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, SFUNNEL_PORTS);
+    __type(key, __u32);
+    __type(value, struct sfunnel_port);
+} ports SEC(".maps");
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

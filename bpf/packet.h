@@ -143,12 +143,14 @@ struct packet {
     __u16 settled_checksum; /* what it will be under a carrier, or without it */
     __u8 checksum_place;    /* in the L4 header that it is in */
     __u8 tcp_flags;
-    bool is_plain;     /* see PLAIN_L4_OFFSET */
-    bool has_seed;     /* its checksum was left for a device to complete */
-    bool is_in_buffer; /* all of L4, when its checksum was completed */
-    bool is_returned;  /* a segment that has come back from the segmenter */
-    bool is_adoptable; /* of a real connection that the table of connections should know */
-    bool is_answered;  /* it has become the answer to itself, which is sent in its place */
+    bool is_plain;         /* see PLAIN_L4_OFFSET */
+    bool has_seed;         /* its checksum was left for a device to complete */
+    bool is_in_buffer;     /* all of L4, when its checksum was completed */
+    bool is_returned;      /* a segment that has come back from the segmenter */
+    bool is_adoptable;     /* of a real connection that the table of connections should know */
+    bool is_found_by_twin; /* see `found`: the entry is that of the other direction */
+    bool is_known_by_twin; /* see `known`: likewise */
+    bool is_answered;      /* it has become the answer to itself, which is sent in its place */
     struct sfunnel_flow flow;
 
     /* Room to work in; nothing is in it before somebody puts it there. */
@@ -165,10 +167,14 @@ struct packet {
     struct tcp_options options;
     struct l4_start changed_start;
     struct sfunnel_reply_key twin_key;
+    struct sfunnel_reply_key place;     /* of whoever is looked for */
+    struct sfunnel_reply_key found_key; /* of his entry: this one, or the other one */
+    struct sfunnel_connection found;    /* as packets of this place have it; kind 0: nobody */
+    struct sfunnel_reply_key entry_key; /* of the packet's own connection: reply_key or twin_key */
+    struct sfunnel_connection known;    /* what the table has of it; kind 0: it has none */
     struct sfunnel_reply_key removed_key;
     struct sfunnel_reply_key removed_twin_key;
     struct sfunnel_connection connection;
-    struct sfunnel_connection known; /* as the table has it; kind 0: it has none */
     struct sfunnel_closing closing;
 };
 

@@ -76,11 +76,11 @@ Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count) {
     return values;
 }
 
-Result<EntryCount> countEntries(const Map &map) {
+Result<EntryCount> countEntries(const Map &map, std::optional<uint32_t> alone) {
     /* A batch need not hold a whole bucket's worth less than this: larger ones do not occur. */
     constexpr uint32_t batch = 4096;
     Bytes keys(batch * map.keySize), values(batch * map.valueSize);
-    uint32_t position = 0, total = 0;
+    uint32_t position = 0, total = 0, paired = 0;
     bool begun = false;
     for (;;) {
         uint32_t count = batch;
@@ -91,9 +91,12 @@ Result<EntryCount> countEntries(const Map &map) {
             return lastError("count entries");
         }
         total += count;
+        for (uint32_t i = 0; alone && i < count; i++) {
+            paired += values[i * map.valueSize + *alone] == 0;
+        }
         begun = true;
         if (error != 0) {
-            return EntryCount{total};
+            return EntryCount{total - paired / 2};
         }
     }
 }

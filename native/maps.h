@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "load.h"
@@ -24,8 +25,11 @@ Result<Bytes> readArray(const Map &map, uint32_t first, uint32_t count);
 Result<Done> placeArrays(const Map &outer, uint32_t slot,
                          const std::vector<std::shared_ptr<const Map>> &arrays);
 
-/* How many entries a hash map holds. Under traffic, a count of a moment that never was. */
-Result<EntryCount> countEntries(const Map &map);
+/*
+ * How many entries a hash map holds. Under traffic, a count of a moment that never was. With
+ * `alone`, those whose byte at this place of the value is 0 come in pairs, and a pair counts once.
+ */
+Result<EntryCount> countEntries(const Map &map, std::optional<uint32_t> alone);
 
 Napi::Value toJs(Napi::Env env, EntryCount &&count);
 

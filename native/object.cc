@@ -129,7 +129,12 @@ class LoadedObject final : public Napi::ObjectWrap<LoadedObject> {
         if (map->type != BPF_MAP_TYPE_HASH && map->type != BPF_MAP_TYPE_LRU_HASH) {
             args.badRange(name + " is not a hash");
         }
-        return onMap<EntryCount>(info, map, countEntries);
+        std::optional<uint32_t> alone;
+        if (info.Length() > 1) {
+            alone = args.uint32(1, "alone", 0, map->valueSize - 1);
+        }
+        return onMap<EntryCount>(
+            info, map, [alone](const Map &counted) { return countEntries(counted, alone); });
     }
 
     Napi::Value makeArray(Info info) {

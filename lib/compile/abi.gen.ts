@@ -119,6 +119,7 @@ export const Outcome = {
 export const PortBits = {
   PORT_WORDS: 1024,
   PORT_WORD_BITS: 64,
+  PORTS: 65536,
 } as const;
 
 export const ReplyKind = {
@@ -206,7 +207,7 @@ export const layout = {
       hasReplyFin: { offset: 20, size: 1 },
       reset: { offset: 21, size: 1 },
       isKept: { offset: 22, size: 1 },
-      zero: { offset: 23, size: 1 },
+      isAlone: { offset: 23, size: 1 },
     },
   },
   control: {
@@ -243,6 +244,14 @@ export const layout = {
     fields: {
       ifindex: { offset: 0, size: 4 },
       direction: { offset: 4, size: 4 },
+    },
+  },
+  port: {
+    size: 8,
+    fields: {
+      claims: { offset: 0, size: 4 },
+      servicePort: { offset: 4, size: 2 },
+      isService: { offset: 6, size: 2 },
     },
   },
   portRange: {

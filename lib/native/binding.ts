@@ -139,8 +139,11 @@ export interface NativeObject {
    * entry, one value a possible CPU, each padded to 8 bytes.
    */
   read(map: string, first: number, count: number): Promise<Uint8Array | NativeFailure>;
-  /** How many entries a hash map holds (Linux 5.6). */
-  entries(map: string): Promise<number | NativeFailure>;
+  /**
+   * How many entries a hash map holds (Linux 5.6). With `alone`, those whose byte at this place of the
+   * value is 0 come in pairs, and a pair counts once.
+   */
+  entries(map: string, alone?: number): Promise<number | NativeFailure>;
   /**
    * An array of `count` entries, all zero, to be placed in an array of maps, whatever length that was
    * told of.

@@ -61,10 +61,11 @@ export interface LoadOptions {
    */
   readonly flows?: number;
   /**
-   * How many TCP connections are remembered whose ports are translated, and real ones to the same
-   * service port; 32,768 by default. A full table forgets the one that was silent longest, which then
-   * ends in a reset; those that are over take a quarter of it at the most. A quarter more may have begun
-   * and not be established yet. One takes about 400 bytes of kernel memory, used or not.
+   * How many TCP connections are remembered whose ports are translated; 32,768 by default. A full
+   * table forgets the one that was silent longest, which then ends in a reset; those that are over take a
+   * quarter of it at the most. A quarter more may have begun and not be established yet. Real connections
+   * to the same service port, and what got another port because one collided, take two places each. A
+   * place takes about 200 bytes of kernel memory, used or not.
    */
   readonly connections?: number;
   /**

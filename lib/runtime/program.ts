@@ -51,12 +51,11 @@ export async function loadProgram({
   if (trace) assertMayTrace();
   const native = binding();
   const name = trace ? "sfunnel-trace" : "sfunnel";
-  // Each connection has an entry for either direction.
   const part = (perCent: number) => Math.ceil((connections * perCent) / 100);
   const sizes = {
     replies: flows,
-    connections: 2 * connections,
-    beginnings: 2 * part(Limit.BEGUN_PER_CENT),
+    connections,
+    beginnings: part(Limit.BEGUN_PER_CENT),
     closings: part(Limit.OVER_PER_CENT),
   };
   let object = await native.load(await readProgram(name), sizes);

@@ -181,9 +181,14 @@ async function readEvents(object: NativeObject): Promise<(event: number) => numb
 }
 
 /** How many entries a table holds, into which so many ever came; to count them takes its time. */
-async function countEntries(object: NativeObject, table: string, added: number): Promise<number> {
+async function countEntries(
+  object: NativeObject,
+  table: string,
+  added: number,
+  ...alone: [number?]
+): Promise<number> {
   if (added === 0) return 0;
-  const entries = await object.entries(table);
+  const entries = await object.entries(table, ...alone);
   if (isFailure(entries)) throw errorOf(entries, "stats", NEEDS.load ?? []);
   return entries;
 }
@@ -213,12 +218,12 @@ export async function readConnectionStats(
 ): Promise<ConnectionStats> {
   const of = await readEvents(object);
   const added = of(FlowEvent.CONNECTION_ADDED);
-  const entries = await Promise.all([
-    countEntries(object, "connections", added),
-    countEntries(object, "beginnings", added),
+  // One of two of a connection may have made room for another; the other brings it back.
+  const alone = layout.connection.fields.isAlone.offset;
+  const [kept, begun] = await Promise.all([
+    countEntries(object, "connections", added, alone),
+    countEntries(object, "beginnings", added, alone),
   ]);
-  // One of the two of a connection may have made room for another; the other brings it back.
-  const [kept, begun] = entries.map((count) => Math.ceil(count / 2)) as [number, number];
   const removed = of(FlowEvent.CONNECTION_REMOVED);
   // What happens while we count must not make any of it negative.
   const evicted = Math.max(0, added - removed - kept - begun);

@@ -30,7 +30,7 @@ async function clientSide(limits: Limits) {
   const constants = { seconds_over: LONG, seconds_beginning: LONG, seconds_established: LONG };
   const loaded = await binding().load(
     readFileSync(path),
-    { connections: 2 * CAPACITY, beginnings: 2 * CAPACITY, closings: CAPACITY / 4 },
+    { connections: CAPACITY, beginnings: CAPACITY, closings: CAPACITY / 4 },
     { ...constants, ...limits },
   );
   if (isFailure(loaded)) throw new Error(`${loaded.step}: ${loaded.log}`);
