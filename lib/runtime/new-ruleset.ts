@@ -11,7 +11,7 @@ import { assertWithin, limits } from "../compile/limits.ts";
 import { IndexBuilder, type SearchIndex } from "../compile/search/index.ts";
 import { portPrefixes, portSetName, type SetWriter, setKeys } from "../compile/sets.ts";
 import type { NativeObject } from "../native/binding.ts";
-import { atOnce, type Sliced } from "../rules/sliced.ts";
+import { atOnce, inParts } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import { type ByDirection, directions } from "./directions.ts";
 import { inSlices } from "./in-slices.ts";
@@ -134,29 +134,28 @@ export class NewRuleset {
     const count = Math.max(1, rules.length);
     const filling = await Filling.make(object, layout.rule.size, count, operation);
     this.#fillings.push(filling);
-    await inSlices(this.#readInSlices(direction, builder, filling));
+    await inSlices(
+      inParts(rules.length, PART, (from, to) => {
+        for (let index = from; index < to; index++) this.#readRule(direction, index, builder);
+        this.#encode(direction, from, to, filling);
+      }),
+    );
     return builder;
   }
 
-  *#readInSlices(direction: Direction, builder: IndexBuilder, filling: Filling): Sliced<void> {
-    const { lists, counters, sets } = this.#parts;
-    const rules = lists[direction];
-    const { texts, numbers } = this.assignment.lists[direction];
-    const consequences = this.consequences[direction];
-    for (let first = 0; first < rules.length; first += PART) {
-      const end = Math.min(rules.length, first + PART);
-      for (let index = first; index < end; index++) {
-        const rule = rules[index] as Rule;
-        texts.add(rule);
-        counters.assign(this.assignment, direction);
-        consequences.add(rule);
-        builder.add(index);
-      }
-      const part = rules.slice(first, end);
-      const { bytes, count } = atOnce(encodeRules(part, numbers.subarray(first, end), sets));
-      filling.write(first, bytes, count);
-      yield;
-    }
+  #readRule(direction: Direction, index: number, builder: IndexBuilder): void {
+    const rule = this.#parts.lists[direction][index] as Rule;
+    this.assignment.lists[direction].texts.add(rule);
+    this.#parts.counters.assign(this.assignment, direction);
+    this.consequences[direction].add(rule);
+    builder.add(index);
+  }
+
+  #encode(direction: Direction, from: number, to: number, filling: Filling): void {
+    const rules = this.#parts.lists[direction].slice(from, to);
+    const numbers = this.assignment.lists[direction].numbers.subarray(from, to);
+    const { bytes, count } = atOnce(encodeRules(rules, numbers, this.#parts.sets));
+    filling.write(from, bytes, count);
   }
 
   #setOfShared(direction: Direction): number {

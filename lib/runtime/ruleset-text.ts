@@ -8,7 +8,7 @@ import { ByteSink } from "../compile/byte-sink.ts";
 import { outcomeNames } from "../compile/outcomes.ts";
 import type { RuleTexts } from "../compile/rule-texts.ts";
 import { parseRules } from "../rules/parse.ts";
-import type { Sliced } from "../rules/sliced.ts";
+import { inParts, type Sliced } from "../rules/sliced.ts";
 import type { Rule } from "../rules/types.ts";
 import type { ByDirection } from "./directions.ts";
 import type { ArrayContent } from "./published.ts";
@@ -59,11 +59,12 @@ export function* encodeRulesetText(
   const line = new ByteSink();
   for (const direction of ["ingress", "egress"] as const) {
     const numbers = counters[direction];
-    for (let index = 0; index < numbers.length; index++) {
-      line.addNumber(numbers[index] as number);
-      line.add(" ");
-      if (index % PART === PART - 1) yield;
-    }
+    yield* inParts(numbers.length, PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        line.addNumber(numbers[index] as number);
+        line.add(" ");
+      }
+    });
   }
   const parts = [encoder.encode(`${head}\n`), ...ingress.pieces, ...egress.pieces, line.take()];
   const length = parts.reduce((sum, part) => sum + part.length, 0);
