@@ -18,13 +18,13 @@ import { inSlices } from "./in-slices.ts";
 import { check } from "./native-result.ts";
 import { Filling, publish } from "./published.ts";
 import type { Assignment, RuleCounters } from "./rule-counters.ts";
-import { encodeRulesetText } from "./ruleset-text.ts";
+import { rulesetText, writeChunks } from "./ruleset-text.ts";
 import { settled } from "./settled.ts";
 
 const FEWER_STEPS =
   "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
 /** Rules that are read, and written, together: as data they fit into a cache of the CPU. */
-const PART = 256;
+const PART = 128;
 /** Prefixes of sets that are written in one call. */
 export const SET_PART = 4096;
 
@@ -86,15 +86,7 @@ export class NewRuleset {
     this.#sharedPorts = directions.map((direction) => this.#setOfShared(direction));
     assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
     this.#begin(() => this.#addSets());
-    this.#begin(async () => {
-      const text = await inSlices(
-        encodeRulesetText(
-          this.#each((each) => each.texts),
-          this.#each((each) => each.numbers),
-        ),
-      );
-      await publish(object, "sfunnel_text", slot, [text], operation);
-    });
+    this.#begin(() => this.#placeText());
     const indexes: SearchIndex[] = [];
     for (const direction of directions) {
       const index = await inSlices(builders[direction].build());
@@ -118,11 +110,6 @@ export class NewRuleset {
     const begun = work();
     begun.catch(() => undefined);
     this.#works.push(begun);
-  }
-
-  #each<Value>(of: (each: Assignment["lists"][Direction]) => Value): ByDirection<Value> {
-    const { ingress, egress } = this.assignment.lists;
-    return { ingress: of(ingress), egress: of(egress) };
   }
 
   /** Reads a list, rule by rule. */
@@ -156,6 +143,25 @@ export class NewRuleset {
     const numbers = this.assignment.lists[direction].numbers.subarray(from, to);
     const { bytes, count } = atOnce(encodeRules(rules, numbers, this.#parts.sets));
     filling.write(from, bytes, count);
+  }
+
+  async #placeText(): Promise<void> {
+    const { object, slot, operation } = this.#parts;
+    const { ingress, egress } = this.assignment.lists;
+    const texts = { ingress: ingress.texts, egress: egress.texts };
+    const numbers = { ingress: ingress.numbers, egress: egress.numbers };
+    const text = await inSlices(rulesetText(texts, numbers));
+    const filling = await Filling.make(object, layout.textChunk.size, text.count, operation);
+    try {
+      await inSlices(
+        writeChunks(text, (first, bytes, count) => filling.write(first, bytes, count)),
+      );
+      await filling.done();
+      check(await object.place("sfunnel_text", slot, [filling.array]), operation);
+    } finally {
+      await filling.done().catch(() => undefined);
+      filling.array.close();
+    }
   }
 
   #setOfShared(direction: Direction): number {

@@ -1,8 +1,8 @@
 /** Which counter belongs to which rule. They lie in pages, which are made as they are needed. */
 import { Limit, layout } from "../compile/abi.gen.ts";
 import { RuleTexts } from "../compile/rule-texts.ts";
-import { NumberList } from "../compile/search/number-list.ts";
 import type { NativeArray, NativeObject } from "../native/binding.ts";
+import { NumberList } from "../rules/number-list.ts";
 import { inParts, type Sliced } from "../rules/sliced.ts";
 import type { Direction } from "../rules/types.ts";
 import type { ByDirection } from "./directions.ts";

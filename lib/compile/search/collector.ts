@@ -4,6 +4,8 @@
  * of a set. Only where several rules are about the same addresses they get entries for each member in its
  * place: elsewhere the addresses tell rules apart, and more entries would be more to make, and more memory.
  */
+
+import { NumberList } from "../../rules/number-list.ts";
 import { inParts, type Sliced } from "../../rules/sliced.ts";
 import type { Family, Match, PortMatch, Rule } from "../../rules/types.ts";
 import { Form, Search } from "../abi.gen.ts";
@@ -11,7 +13,6 @@ import { AddressPrefixes } from "./addresses.ts";
 import { formPassedOver } from "./conditions.ts";
 import { COARSE, Entries, SHARED, WHOLE, WHOLE_BUT_PORTS } from "./entries.ts";
 import { isExactPort, PortPrefixes } from "./hull.ts";
-import { NumberList } from "./number-list.ts";
 import { Sharing } from "./sharing.ts";
 
 /** Entries of all rules of a list together, as far as it is in our hands. */
