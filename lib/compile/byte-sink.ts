@@ -1,5 +1,5 @@
 /** Text as bytes in UTF-8, one text behind the other, without strings on the way. */
-import type { TextSink } from "../rules/text-sink.ts";
+import type { TextSink, Word } from "../rules/text-sink.ts";
 
 const ZERO = 0x30;
 const encoder = new TextEncoder();
@@ -17,17 +17,27 @@ export class ByteSink implements TextSink {
     this.length = at + length;
   }
 
+  addWord({ bytes: word }: Word): void {
+    const { length } = word;
+    this.#makeRoom(length);
+    const { bytes } = this;
+    const at = this.length;
+    for (let index = 0; index < length; index++) bytes[at + index] = word[index] as number;
+    this.length = at + length;
+  }
+
   addNumber(value: number): void {
     let digits = 1;
     for (let limit = 10; value >= limit; limit *= 10) digits++;
     this.#makeRoom(digits);
+    const { bytes, length } = this;
     let rest = value;
-    for (let at = this.length + digits - 1; at >= this.length; at--) {
-      const tenth = Math.floor(rest / 10);
-      this.bytes[at] = ZERO + rest - 10 * tenth;
+    for (let at = length + digits - 1; at >= length; at--) {
+      const tenth = (rest / 10) | 0;
+      bytes[at] = ZERO + rest - 10 * tenth;
       rest = tenth;
     }
-    this.length += digits;
+    this.length = length + digits;
   }
 
   addByte(byte: number): void {

@@ -15,9 +15,24 @@ const PART = 64;
 /** Ends each text; none has one inside. */
 const NEWLINE = 0x0a;
 
-/** FNV-1a, 32 bits. */
-const HASH_START = 0x811c9dc5;
-const HASH_FACTOR = 0x01000193;
+const HASH_FACTOR = 0x9e3779b1;
+
+/** Of some bytes; four at a time, as a multiplication takes longer than all else. */
+function hashOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = end - start;
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
+    const word =
+      (bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24);
+    hash = Math.imul(hash ^ word, HASH_FACTOR);
+    hash ^= hash >>> 15;
+  }
+  for (; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), HASH_FACTOR);
+  return hash ^ (hash >>> 15);
+}
 
 /** The texts of a list of rules, in UTF-8. */
 export class RuleTexts {
@@ -68,16 +83,12 @@ export class RuleTexts {
     const sink = this.#sink;
     const start = sink.length;
     addRule(sink, rule);
-    let hash = HASH_START;
-    const { bytes, length } = sink;
-    for (let at = start; at < length; at++) {
-      hash = Math.imul(hash ^ (bytes[at] as number), HASH_FACTOR);
-    }
+    const hash = hashOf(sink.bytes, start, sink.length);
     sink.addByte(NEWLINE);
     const index = this.count++;
     this.#ends[index] = sink.length;
     this.#hashes[index] = hash;
-    this.#insert(index, hash | 0);
+    this.#insert(index, hash);
     if (this.count % PIECE === 0 || this.count === this.#rules) this.#pieces.push(sink.take());
   }
 

@@ -1,7 +1,7 @@
 import { addressBits, familyOf } from "./address.ts";
 import { formatDuration } from "./carrier-source.ts";
 import { formatComment } from "./comment.ts";
-import { StringSink, type TextSink } from "./text-sink.ts";
+import { StringSink, type TextSink, Word } from "./text-sink.ts";
 import type {
   Action,
   AddressMatch,
@@ -47,91 +47,119 @@ export function writeRule(rule: Rule): string {
   return sink.text;
 }
 
+/** What stands around words and numbers in it. */
+const WORDS = {
+  ip: new Word("ip "),
+  ip6: new Word("ip6 "),
+  tcp: new Word("tcp"),
+  udp: new Word("udp"),
+  saddr: new Word("saddr "),
+  daddr: new Word("daddr "),
+  sport: new Word(" sport "),
+  dport: new Word(" dport "),
+  port: new Word(" port "),
+  not: new Word("!= "),
+  opening: new Word("{ "),
+  closing: new Word(" }"),
+  comma: new Word(", "),
+  slash: new Word("/"),
+  hyphen: new Word("-"),
+  space: new Word(" "),
+  actions: new Word(" actions "),
+  comment: new Word(" comment "),
+  accept: new Word("accept"),
+  drop: new Word("drop"),
+  funnel: new Word("funnel "),
+  unfunnel: new Word("unfunnel "),
+  translate: new Word("translate "),
+  keep: new Word("keep"),
+  every: new Word(" every "),
+  allow: new Word(" allow "),
+} as const;
+
 /** The same, to wherever it is to go. */
 export function addRule(sink: TextSink, { match, action, comment }: Rule): void {
   addMatch(sink, match);
-  sink.add(" actions ");
+  sink.addWord(WORDS.actions);
   addAction(sink, action);
   if (comment === undefined) return;
-  sink.add(" comment ");
+  sink.addWord(WORDS.comment);
   sink.addAny(formatComment(comment));
 }
 
 function addMatch(sink: TextSink, match: Match): void {
   const { family, saddr, daddr, transport, sport, dport, port } = match;
-  if (family !== undefined) {
-    sink.add(family);
-    sink.add(" ");
-  }
-  if (saddr !== undefined) addAddresses(sink, "saddr", saddr);
-  if (daddr !== undefined) addAddresses(sink, "daddr", daddr);
-  sink.add(transport);
-  if (sport !== undefined) addPortMatch(sink, " sport ", sport);
-  if (dport !== undefined) addPortMatch(sink, " dport ", dport);
-  if (port !== undefined) addPortMatch(sink, " port ", port);
+  if (family !== undefined) sink.addWord(WORDS[family]);
+  if (saddr !== undefined) addAddresses(sink, WORDS.saddr, saddr);
+  if (daddr !== undefined) addAddresses(sink, WORDS.daddr, daddr);
+  sink.addWord(WORDS[transport]);
+  if (sport !== undefined) addPortMatch(sink, WORDS.sport, sport);
+  if (dport !== undefined) addPortMatch(sink, WORDS.dport, dport);
+  if (port !== undefined) addPortMatch(sink, WORDS.port, port);
 }
 
-function addAddresses(sink: TextSink, word: string, { negate, prefixes }: AddressMatch): void {
-  sink.add(word);
-  sink.add(negate ? " != " : " ");
-  if (prefixes.length > 1) sink.add("{ ");
+function addAddresses(sink: TextSink, word: Word, { negate, prefixes }: AddressMatch): void {
+  sink.addWord(word);
+  if (negate) sink.addWord(WORDS.not);
+  if (prefixes.length > 1) sink.addWord(WORDS.opening);
   for (let index = 0; index < prefixes.length; index++) {
     const prefix = prefixes[index] as Prefix;
-    if (index > 0) sink.add(", ");
+    if (index > 0) sink.addWord(WORDS.comma);
     sink.add(prefix.address);
     if (prefix.length === addressBits(familyOf(prefix))) continue;
-    sink.add("/");
+    sink.addWord(WORDS.slash);
     sink.addNumber(prefix.length);
   }
-  sink.add(prefixes.length > 1 ? " } " : " ");
+  if (prefixes.length > 1) sink.addWord(WORDS.closing);
+  sink.addWord(WORDS.space);
 }
 
-function addPortMatch(sink: TextSink, word: string, { negate, ranges }: PortMatch): void {
-  sink.add(word);
-  if (negate) sink.add("!= ");
+function addPortMatch(sink: TextSink, word: Word, { negate, ranges }: PortMatch): void {
+  sink.addWord(word);
+  if (negate) sink.addWord(WORDS.not);
   addPorts(sink, ranges);
 }
 
 function addPorts(sink: TextSink, ranges: readonly PortRange[]): void {
-  if (ranges.length > 1) sink.add("{ ");
+  if (ranges.length > 1) sink.addWord(WORDS.opening);
   for (let index = 0; index < ranges.length; index++) {
     const { first, last } = ranges[index] as PortRange;
-    if (index > 0) sink.add(", ");
+    if (index > 0) sink.addWord(WORDS.comma);
     sink.addNumber(first);
     if (first !== last) addLast(sink, last);
   }
-  if (ranges.length > 1) sink.add(" }");
+  if (ranges.length > 1) sink.addWord(WORDS.closing);
 }
 
 function addLast(sink: TextSink, last: number): void {
-  sink.add("-");
+  sink.addWord(WORDS.hyphen);
   sink.addNumber(last);
 }
 
 function addAction(sink: TextSink, action: Action): void {
-  sink.add(action.kind);
+  sink.addWord(WORDS[action.kind]);
   switch (action.kind) {
     case "funnel":
-      sink.add(action.mode === "translate" ? " translate " : " ");
-      sink.add(action.over);
-      sink.add(" dport ");
+      if (action.mode === "translate") sink.addWord(WORDS.translate);
+      sink.addWord(WORDS[action.over]);
+      sink.addWord(WORDS.dport);
       sink.addNumber(action.dport);
       if (action.mode === "encap") addCarrierSource(sink, action.sport);
       break;
     case "unfunnel":
-      sink.add(action.mode === "translate" ? " translate " : " ");
-      sink.add(action.inner);
+      if (action.mode === "translate") sink.addWord(WORDS.translate);
+      sink.addWord(WORDS[action.inner]);
       if (action.allow === undefined) return;
-      sink.add(" allow ");
+      sink.addWord(WORDS.allow);
       addPorts(sink, action.allow);
   }
 }
 
 function addCarrierSource(sink: TextSink, source: CarrierSourcePort): void {
-  sink.add(" sport ");
+  sink.addWord(WORDS.sport);
   switch (source.kind) {
     case "keep":
-      sink.add("keep");
+      sink.addWord(WORDS.keep);
       break;
     case "fixed":
       sink.addNumber(source.port);
@@ -141,7 +169,7 @@ function addCarrierSource(sink: TextSink, source: CarrierSourcePort): void {
       // A range of one port keeps its hyphen: without it, it would be read as a fixed port.
       addLast(sink, source.last);
       if (source.every === undefined) return;
-      sink.add(" every ");
+      sink.addWord(WORDS.every);
       sink.add(formatDuration(source.every));
   }
 }

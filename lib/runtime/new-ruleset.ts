@@ -11,20 +11,20 @@ import { assertWithin, limits } from "../compile/limits.ts";
 import { IndexBuilder, type SearchIndex } from "../compile/search/index.ts";
 import { portPrefixes, portSetName, type SetWriter, setKeys } from "../compile/sets.ts";
 import type { NativeObject } from "../native/binding.ts";
-import { atOnce, type Sliced } from "../rules/sliced.ts";
+import { atOnce, inParts } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import { type ByDirection, directions } from "./directions.ts";
 import { inSlices } from "./in-slices.ts";
 import { check } from "./native-result.ts";
 import { Filling, publish } from "./published.ts";
 import type { Assignment, RuleCounters } from "./rule-counters.ts";
-import { encodeRulesetText } from "./ruleset-text.ts";
+import { rulesetText, writeChunks } from "./ruleset-text.ts";
 import { settled } from "./settled.ts";
 
 const FEWER_STEPS =
   "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
 /** Rules that are read, and written, together: as data they fit into a cache of the CPU. */
-const PART = 256;
+const PART = 128;
 /** Prefixes of sets that are written in one call. */
 export const SET_PART = 4096;
 
@@ -86,15 +86,7 @@ export class NewRuleset {
     this.#sharedPorts = directions.map((direction) => this.#setOfShared(direction));
     assertWithin("prefixes in sets", limits.setPrefixes, sets.count);
     this.#begin(() => this.#addSets());
-    this.#begin(async () => {
-      const text = await inSlices(
-        encodeRulesetText(
-          this.#each((each) => each.texts),
-          this.#each((each) => each.numbers),
-        ),
-      );
-      await publish(object, "sfunnel_text", slot, [text], operation);
-    });
+    this.#begin(() => this.#placeText());
     const indexes: SearchIndex[] = [];
     for (const direction of directions) {
       const index = await inSlices(builders[direction].build());
@@ -120,11 +112,6 @@ export class NewRuleset {
     this.#works.push(begun);
   }
 
-  #each<Value>(of: (each: Assignment["lists"][Direction]) => Value): ByDirection<Value> {
-    const { ingress, egress } = this.assignment.lists;
-    return { ingress: of(ingress), egress: of(egress) };
-  }
-
   /** Reads a list, rule by rule. */
   async #read(direction: Direction): Promise<IndexBuilder> {
     const rules = this.#parts.lists[direction];
@@ -134,28 +121,46 @@ export class NewRuleset {
     const count = Math.max(1, rules.length);
     const filling = await Filling.make(object, layout.rule.size, count, operation);
     this.#fillings.push(filling);
-    await inSlices(this.#readInSlices(direction, builder, filling));
+    await inSlices(
+      inParts(rules.length, PART, (from, to) => {
+        for (let index = from; index < to; index++) this.#readRule(direction, index, builder);
+        this.#encode(direction, from, to, filling);
+      }),
+    );
     return builder;
   }
 
-  *#readInSlices(direction: Direction, builder: IndexBuilder, filling: Filling): Sliced<void> {
-    const { lists, counters, sets } = this.#parts;
-    const rules = lists[direction];
-    const { texts, numbers } = this.assignment.lists[direction];
-    const consequences = this.consequences[direction];
-    for (let first = 0; first < rules.length; first += PART) {
-      const end = Math.min(rules.length, first + PART);
-      for (let index = first; index < end; index++) {
-        const rule = rules[index] as Rule;
-        texts.add(rule);
-        counters.assign(this.assignment, direction);
-        consequences.add(rule);
-        builder.add(index);
-      }
-      const part = rules.slice(first, end);
-      const { bytes, count } = atOnce(encodeRules(part, numbers.subarray(first, end), sets));
-      filling.write(first, bytes, count);
-      yield;
+  #readRule(direction: Direction, index: number, builder: IndexBuilder): void {
+    const rule = this.#parts.lists[direction][index] as Rule;
+    this.assignment.lists[direction].texts.add(rule);
+    this.#parts.counters.assign(this.assignment, direction);
+    this.consequences[direction].add(rule);
+    builder.add(index);
+  }
+
+  #encode(direction: Direction, from: number, to: number, filling: Filling): void {
+    const rules = this.#parts.lists[direction].slice(from, to);
+    const numbers = this.assignment.lists[direction].numbers.subarray(from, to);
+    const { bytes, count } = atOnce(encodeRules(rules, numbers, this.#parts.sets));
+    filling.write(from, bytes, count);
+  }
+
+  async #placeText(): Promise<void> {
+    const { object, slot, operation } = this.#parts;
+    const { ingress, egress } = this.assignment.lists;
+    const texts = { ingress: ingress.texts, egress: egress.texts };
+    const numbers = { ingress: ingress.numbers, egress: egress.numbers };
+    const text = await inSlices(rulesetText(texts, numbers));
+    const filling = await Filling.make(object, layout.textChunk.size, text.count, operation);
+    try {
+      await inSlices(
+        writeChunks(text, (first, bytes, count) => filling.write(first, bytes, count)),
+      );
+      await filling.done();
+      check(await object.place("sfunnel_text", slot, [filling.array]), operation);
+    } finally {
+      await filling.done().catch(() => undefined);
+      filling.array.close();
     }
   }
 

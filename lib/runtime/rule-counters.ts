@@ -1,9 +1,9 @@
 /** Which counter belongs to which rule. They lie in pages, which are made as they are needed. */
 import { Limit, layout } from "../compile/abi.gen.ts";
-import { NumberList } from "../compile/number-list.ts";
 import { RuleTexts } from "../compile/rule-texts.ts";
 import type { NativeArray, NativeObject } from "../native/binding.ts";
-import type { Sliced } from "../rules/sliced.ts";
+import { NumberList } from "../rules/number-list.ts";
+import { inParts, type Sliced } from "../rules/sliced.ts";
 import type { Direction } from "../rules/types.ts";
 import type { ByDirection } from "./directions.ts";
 import { check, must } from "./native-result.ts";
@@ -94,10 +94,12 @@ export class RuleCounters {
   *end({ stays, left }: Assignment): Sliced<void> {
     for (const direction of ["ingress", "egress"] as const) {
       const { numbers } = this.#lists[direction];
-      for (let rule = 0; rule < numbers.length; rule++) {
-        if (rule % PART === PART - 1) yield;
-        if (stays[direction][rule] === 0) left.push(numbers[rule] as number);
-      }
+      const stay = stays[direction];
+      yield* inParts(numbers.length, PART, (from, to) => {
+        for (let rule = from; rule < to; rule++) {
+          if (stay[rule] === 0) left.push(numbers[rule] as number);
+        }
+      });
     }
   }
 
@@ -124,15 +126,18 @@ export class RuleCounters {
   }
 
   async #addPages(pages: number, operation: string): Promise<void> {
+    const first = this.#pages.length;
     const made: NativeArray[] = [];
+    const add = async () => {
+      const entries = PAGE * this.#cpus;
+      made.push(must(await this.#object.makeArray(layout.counter.size, entries), operation));
+    };
     try {
-      while (this.#pages.length + made.length < pages) {
-        made.push(
-          must(await this.#object.makeArray(layout.counter.size, PAGE * this.#cpus), operation),
-        );
+      while (first + made.length < pages) {
+        const wanted = Math.min(PAGES_AT_A_TIME, pages - first - made.length);
+        await settled(Array.from({ length: wanted }, add));
       }
       if (made.length === 0) return;
-      const first = this.#pages.length;
       check(await this.#object.place("rule_counters", first, made), operation);
       this.#pages.push(...made);
     } catch (error) {

@@ -8,10 +8,9 @@ import { ByteSink } from "../compile/byte-sink.ts";
 import { outcomeNames } from "../compile/outcomes.ts";
 import type { RuleTexts } from "../compile/rule-texts.ts";
 import { parseRules } from "../rules/parse.ts";
-import type { Sliced } from "../rules/sliced.ts";
+import { inParts, type Sliced } from "../rules/sliced.ts";
 import type { Rule } from "../rules/types.ts";
 import type { ByDirection } from "./directions.ts";
-import type { ArrayContent } from "./published.ts";
 
 /** Another number: a reader of this version cannot know what it says. */
 const FORMAT = 3;
@@ -45,37 +44,65 @@ export interface DescribedRuleset {
 const PART = 4096;
 const encoder = new TextEncoder();
 
+/** Chunks that are put together at a time: a copy of all would be as much again, and held at once. */
+const CHUNKS = 32;
+
+/** Text as it will lie in the map. */
+export interface RulesetText {
+  /** Chunks; the last one ends in at least one zero. */
+  readonly count: number;
+  /** What is in them, piece by piece. */
+  readonly pieces: readonly Uint8Array[];
+}
+
 /**
- * The entries of the map: whole chunks, of which the last one ends in at least one zero. In them, a line of
- * JSON, a line for each rule (ingress first), and a line of the counters of all of them.
+ * A line of JSON, a line for each rule (ingress first), and a line of the counters of all of them.
  */
-export function* encodeRulesetText(
+export function* rulesetText(
   texts: ByDirection<RuleTexts>,
   counters: ByDirection<ArrayLike<number>>,
-): Sliced<ArrayContent> {
+): Sliced<RulesetText> {
   const { ingress, egress } = texts;
   const counts = { ingress: ingress.count, egress: egress.count };
   const head = JSON.stringify({ format: FORMAT, outcomes: outcomeNames, flowEvents, ...counts });
   const line = new ByteSink();
   for (const direction of ["ingress", "egress"] as const) {
     const numbers = counters[direction];
-    for (let index = 0; index < numbers.length; index++) {
-      line.addNumber(numbers[index] as number);
-      line.add(" ");
-      if (index % PART === PART - 1) yield;
+    yield* inParts(numbers.length, PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        line.addNumber(numbers[index] as number);
+        line.add(" ");
+      }
+    });
+  }
+  const pieces = [encoder.encode(`${head}\n`), ...ingress.pieces, ...egress.pieces, line.take()];
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return { count: Math.floor(length / CHUNK) + 1, pieces };
+}
+
+/** Puts the chunks of a text together, and hands them over some at a time; `write` copies them. */
+export function* writeChunks(
+  { count, pieces }: RulesetText,
+  write: (first: number, bytes: Uint8Array, count: number) => void,
+): Sliced<void> {
+  const bytes = new Uint8Array(CHUNKS * CHUNK);
+  let first = 0;
+  let filled = 0;
+  for (const piece of pieces) {
+    for (let at = 0; at < piece.length; ) {
+      const part = piece.subarray(at, at + bytes.length - filled);
+      bytes.set(part, filled);
+      at += part.length;
+      filled += part.length;
+      if (filled < bytes.length) continue;
+      write(first, bytes, CHUNKS);
+      first += CHUNKS;
+      filled = 0;
+      yield;
     }
   }
-  const parts = [encoder.encode(`${head}\n`), ...ingress.pieces, ...egress.pieces, line.take()];
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const count = Math.floor(length / CHUNK) + 1;
-  const bytes = new Uint8Array(count * CHUNK);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-    yield;
-  }
-  return { bytes, count };
+  bytes.fill(0, filled);
+  write(first, bytes.subarray(0, (count - first) * CHUNK), count - first);
 }
 
 /** Reads what `encodeRulesetText` wrote; undefined for anything else. */

@@ -5,7 +5,7 @@ import { type Rule, tcp, udp } from "../../lib/index.ts";
 import { atOnce } from "../../lib/rules/sliced.ts";
 import { Funnel } from "../../lib/runtime/funnel.ts";
 import { inspect } from "../../lib/runtime/inspect.ts";
-import { decodeRulesetText, encodeRulesetText } from "../../lib/runtime/ruleset-text.ts";
+import { decodeRulesetText, rulesetText, writeChunks } from "../../lib/runtime/ruleset-text.ts";
 import { type Host, Lab } from "../support/lab.ts";
 import { skipReason, titled } from "../support/native.ts";
 
@@ -18,7 +18,10 @@ function commented(length: number): Rule {
 function encode(ingress: readonly Rule[]) {
   const counters = { ingress: ingress.map((_, index) => index + 7), egress: [] };
   const texts = { ingress: atOnce(RuleTexts.of(ingress)), egress: atOnce(RuleTexts.of([])) };
-  return atOnce(encodeRulesetText(texts, counters));
+  const text = atOnce(rulesetText(texts, counters));
+  const bytes = new Uint8Array(text.count * CHUNK);
+  atOnce(writeChunks(text, (first, part) => bytes.set(part, first * CHUNK)));
+  return { bytes, count: text.count };
 }
 
 describe("the text of a ruleset", () => {

@@ -104,9 +104,12 @@ describe("the index of a list of rules", () => {
       ),
       { numRuns: size.runs },
     );
-    // Not only the first rules were met, nor always any.
-    expect(depths.filter((depth) => depth > 0.5).length).toBeGreaterThan(depths.length / 50);
-    if (size.count < 1000) expect(misses).toBeGreaterThan(0);
+    expect(new Set(depths).size).toBeGreaterThan(3);
+    // Not only the first rules were met, nor always any. Of a few lists each may have a rule for all of it.
+    if (size.count < 1000) {
+      expect(depths.filter((depth) => depth > 0.5).length).toBeGreaterThan(depths.length / 50);
+      expect(misses).toBeGreaterThan(0);
+    }
   });
 
   it.each(ruleKinds(300))("finds what a linear search finds: $title", ({ rules }) => {

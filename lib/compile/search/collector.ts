@@ -4,7 +4,9 @@
  * of a set. Only where several rules are about the same addresses they get entries for each member in its
  * place: elsewhere the addresses tell rules apart, and more entries would be more to make, and more memory.
  */
-import type { Sliced } from "../../rules/sliced.ts";
+
+import { NumberList } from "../../rules/number-list.ts";
+import { inParts, type Sliced } from "../../rules/sliced.ts";
 import type { Family, Match, PortMatch, Rule } from "../../rules/types.ts";
 import { Form, Search } from "../abi.gen.ts";
 import { AddressPrefixes } from "./addresses.ts";
@@ -146,27 +148,29 @@ export class Collector {
   *#narrowed(entries: Entries): Sliced<Uint32Array> {
     const sharing = yield* Sharing.of(entries);
     const { count } = entries;
-    let list = new Uint32Array(count);
-    let length = 0;
+    const list = new NumberList();
     /** End of the entries of a rule, and how many narrower ones each of them may have. */
     let end = 0;
     let most = 0;
-    for (let entry = 0; entry < count; entry++) {
-      if (entry % PART === PART - 1) yield;
-      if (entry === end) {
-        while (end < count && entries.rules[end] === entries.rules[entry]) end++;
-        most = Math.max(1, Math.floor(this.#most / (end - entry)));
+    yield* inParts(count, PART, (from, to) => {
+      for (let entry = from; entry < to; entry++) {
+        if (entry === end) {
+          while (end < count && entries.rules[end] === entries.rules[entry]) end++;
+          most = Math.max(1, Math.floor(this.#most / (end - entry)));
+        }
+        const shared = sharing.times(entry);
+        const flags = entries.flags[entry] as number;
+        if (shared > 1) entries.flags[entry] = flags | SHARED;
+        if (shared <= FEW_RULES || (flags & COARSE) === 0) {
+          list.push(entry);
+          continue;
+        }
+        const first = entries.count;
+        this.#addNarrow(entries, entry, most);
+        for (let added = first; added < entries.count; added++) list.push(added);
       }
-      const shared = sharing.times(entry);
-      const narrows = shared > FEW_RULES && ((entries.flags[entry] as number) & COARSE) !== 0;
-      const first = entries.count;
-      if (shared > 1) entries.flags[entry] = (entries.flags[entry] as number) | SHARED;
-      if (narrows) this.#addNarrow(entries, entry, most);
-      const added = narrows ? entries.count - first : 1;
-      if (length + added > list.length) list = grown(list, length + added);
-      for (let index = 0; index < added; index++) list[length++] = narrows ? first + index : entry;
-    }
-    return list.subarray(0, length);
+    });
+    return list.numbers;
   }
 
   #addNarrow(entries: Entries, entry: number, most: number): void {
@@ -211,10 +215,4 @@ export class Collector {
       else dports.setHull(dport);
     }
   }
-}
-
-function grown(list: Uint32Array<ArrayBuffer>, least: number): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(Math.max(least, 2 * list.length));
-  larger.set(list);
-  return larger;
 }

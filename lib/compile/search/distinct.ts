@@ -1,5 +1,5 @@
 /** Which entries of a group can be the first to match anything at all. */
-import type { Sliced } from "../../rules/sliced.ts";
+import { inParts, type Sliced } from "../../rules/sliced.ts";
 import type { Rule } from "../../rules/types.ts";
 import type { Collected } from "./collector.ts";
 import { conditionHash, isSameCondition } from "./conditions.ts";
@@ -23,18 +23,21 @@ export function* distinctEntries(
 ): Sliced<Uint32Array> {
   const { flags } = entries;
   let shared = 0;
-  for (let index = 0; index < list.length; index++) {
-    if (((flags[list[index] as number] as number) & SHARED) !== 0) shared++;
-  }
+  yield* inParts(list.length, PART, (from, to) => {
+    for (let index = from; index < to; index++) {
+      if (((flags[list[index] as number] as number) & SHARED) !== 0) shared++;
+    }
+  });
   if (shared === 0) return list;
   const seen = new SeenEntries(entries, rules, shared);
   const kept = new Uint32Array(list.length);
   let length = 0;
-  for (let index = 0; index < list.length; index++) {
-    if (index % PART === PART - 1) yield;
-    const entry = list[index] as number;
-    if (((flags[entry] as number) & SHARED) === 0 || seen.add(entry)) kept[length++] = entry;
-  }
+  yield* inParts(list.length, PART, (from, to) => {
+    for (let index = from; index < to; index++) {
+      const entry = list[index] as number;
+      if (((flags[entry] as number) & SHARED) === 0 || seen.add(entry)) kept[length++] = entry;
+    }
+  });
   return kept.subarray(0, length);
 }
 

@@ -1,5 +1,5 @@
 /** The tables of one family and transport. */
-import type { Sliced } from "../../rules/sliced.ts";
+import { inParts, type Sliced } from "../../rules/sliced.ts";
 import { Search } from "../abi.gen.ts";
 import type { Entries } from "./entries.ts";
 import { searchHash, WORDS } from "./hash.ts";
@@ -130,47 +130,45 @@ export class Group {
     // Sorted by bucket; within one, entries stay in the order of their rules.
     const hashes = new Uint32Array(list.length);
     const ends = new Uint32Array(count + 1);
-    for (let index = 0; index < list.length; index++) {
-      if (index % PART === PART - 1) yield;
-      const hash = searchHash(words, (list[index] as number) * WORDS, mask);
-      hashes[index] = hash;
-      const bucket = (hash & (count - 1)) + 1;
-      ends[bucket] = (ends[bucket] as number) + 1;
-    }
-    for (let bucket = 0; bucket < count; bucket++) {
-      ends[bucket + 1] = (ends[bucket + 1] as number) + (ends[bucket] as number);
-    }
-    yield;
+    yield* inParts(list.length, PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        const hash = searchHash(words, (list[index] as number) * WORDS, mask);
+        hashes[index] = hash;
+        const bucket = (hash & (count - 1)) + 1;
+        ends[bucket] = (ends[bucket] as number) + 1;
+      }
+    });
+    yield* inParts(count, 8 * PART, (from, to) => {
+      for (let bucket = from; bucket < to; bucket++) {
+        ends[bucket + 1] = (ends[bucket + 1] as number) + (ends[bucket] as number);
+      }
+    });
     const places = ends.slice();
     const sorted = new Uint32Array(list.length);
     const sortedHashes = new Uint32Array(list.length);
-    for (let index = 0; index < list.length; index++) {
-      if (index % (8 * PART) === 0) yield;
-      const hash = hashes[index] as number;
-      const bucket = hash & (count - 1);
-      const place = places[bucket] as number;
-      places[bucket] = place + 1;
-      sorted[place] = list[index] as number;
-      sortedHashes[place] = hash;
-    }
-    for (let bucket = 0; bucket < count; bucket++) {
-      if (bucket % PART === 0) yield;
-      const from = ends[bucket] as number;
-      const to = ends[bucket + 1] as number;
-      const at = buckets + bucket;
-      if (to - from < FEW) {
-        this.#writer.bucket(at, this.#entries.rules, sorted, sortedHashes, from, to, then);
-      } else {
-        const job = {
-          cell: at,
-          list: sorted.slice(from, to),
-          lengths,
-          behind: then,
-          table: number,
-        };
-        this.#jobs.push({ ...job, steps: 1, tables: [] });
+    yield* inParts(list.length, 2 * PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        const hash = hashes[index] as number;
+        const bucket = hash & (count - 1);
+        const place = places[bucket] as number;
+        places[bucket] = place + 1;
+        sorted[place] = list[index] as number;
+        sortedHashes[place] = hash;
       }
-    }
+    });
+    yield* inParts(count, PART, (first, end) => {
+      for (let bucket = first; bucket < end; bucket++) {
+        const from = ends[bucket] as number;
+        const to = ends[bucket + 1] as number;
+        const at = buckets + bucket;
+        if (to - from < FEW) {
+          this.#writer.bucket(at, this.#entries.rules, sorted, sortedHashes, from, to, then);
+        } else {
+          const part = { list: sorted.slice(from, to), lengths, behind: then, table: number };
+          this.#jobs.push({ ...part, cell: at, steps: 1, tables: [] });
+        }
+      }
+    });
     return number;
   }
 

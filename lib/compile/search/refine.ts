@@ -1,5 +1,5 @@
 /** Chooses which bits to look at next, where many entries lie in one bucket. */
-import type { Sliced } from "../../rules/sliced.ts";
+import { inParts, type Sliced } from "../../rules/sliced.ts";
 import type { Entries } from "./entries.ts";
 import { searchHash, WORDS, type Words } from "./hash.ts";
 import { DADDR, FIELDS, type Lengths, maskOf, SADDR } from "./mask.ts";
@@ -98,15 +98,16 @@ export class Refiner {
     const has = this.#entries.lengths;
     const counts = this.#counts;
     counts.fill(0);
-    for (let index = 0; index < list.length; index++) {
-      if (index % (4 * PART) === 4 * PART - 1) yield;
-      const at = (list[index] as number) * FIELDS;
-      for (let field = 0; field < FIELDS; field++) {
-        const floors = field === SADDR || field === DADDR ? ADDRESS_FLOORS : PORT_FLOORS;
-        const place = field * FIELD_SIZE + (floors[has[at + field] as number] as number);
-        counts[place] = (counts[place] as number) + 1;
+    yield* inParts(list.length, PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        const at = (list[index] as number) * FIELDS;
+        for (let field = 0; field < FIELDS; field++) {
+          const floors = field === SADDR || field === DADDR ? ADDRESS_FLOORS : PORT_FLOORS;
+          const place = field * FIELD_SIZE + (floors[has[at + field] as number] as number);
+          counts[place] = (counts[place] as number) + 1;
+        }
       }
-    }
+    });
   }
 
   /** Entries that have so many bits in a field, so that they can lie in a table that asks for them. */
@@ -114,11 +115,12 @@ export class Refiner {
     const has = this.#entries.lengths;
     const found = new Uint32Array(count);
     let place = 0;
-    for (let index = 0; index < list.length; index++) {
-      if (index % (8 * PART) === 8 * PART - 1) yield;
-      const entry = list[index] as number;
-      if ((has[entry * FIELDS + field] as number) >= length) found[place++] = entry;
-    }
+    yield* inParts(list.length, 4 * PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        const entry = list[index] as number;
+        if ((has[entry * FIELDS + field] as number) >= length) found[place++] = entry;
+      }
+    });
     return found;
   }
 
@@ -131,25 +133,26 @@ export class Refiner {
     const [met, times, words] = [this.#met, this.#times, this.#entries.words];
     let judged = 0;
     let pairs = 0;
-    for (let index = 0; index < list.length; index++) {
-      if (index % PART === PART - 1) yield;
-      const hash = searchHash(words, (list[index] as number) * WORDS, mask);
-      if ((hash & (share - 1)) !== 0) continue;
-      let slot = Math.imul(hash, 0x9e3779b1) >>> (32 - bits);
-      let looks = 0;
-      while (times[slot] !== 0 && met[slot] !== hash && looks < MOST_LOOKS) {
-        slot = (slot + 1) & (2 ** bits - 1);
-        looks++;
+    yield* inParts(list.length, PART, (from, to) => {
+      for (let index = from; index < to; index++) {
+        const hash = searchHash(words, (list[index] as number) * WORDS, mask);
+        if ((hash & (share - 1)) !== 0) continue;
+        let slot = Math.imul(hash, 0x9e3779b1) >>> (32 - bits);
+        let looks = 0;
+        while (times[slot] !== 0 && met[slot] !== hash && looks < MOST_LOOKS) {
+          slot = (slot + 1) & ((1 << bits) - 1);
+          looks++;
+        }
+        // By bad luck there are more keys than expected; those that found room tell enough.
+        if (looks === MOST_LOOKS) continue;
+        const before = times[slot] as number;
+        met[slot] = hash;
+        times[slot] = before + 1;
+        judged++;
+        // (n + 1)^2 - n^2
+        pairs += 2 * before + 1;
       }
-      // By bad luck there are more keys than expected; those that found room tell enough.
-      if (looks === MOST_LOOKS) continue;
-      const before = times[slot] as number;
-      met[slot] = hash;
-      times[slot] = before + 1;
-      judged++;
-      // (n + 1)^2 - n^2
-      pairs += 2 * before + 1;
-    }
+    });
     return judged === 0 ? list.length : pairs / judged;
   }
 

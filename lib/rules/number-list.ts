@@ -14,6 +14,11 @@ export class NumberList {
     this.length += list.length;
   }
 
+  /** All of them, as long as there come no others. */
+  get numbers(): Uint32Array {
+    return this.#numbers.subarray(0, this.length);
+  }
+
   /** Takes the last one away. */
   pop(): number | undefined {
     return this.length === 0 ? undefined : this.#numbers[--this.length];
