@@ -8,9 +8,10 @@ import { binding, isFailure } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
 import { errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
+import { principalOf } from "./companion.ts";
 import type { Hook } from "./hook.ts";
 import { listPlaces, noSuchDevice, type Place } from "./place.ts";
-import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES, principalOf } from "./predecessor.ts";
+import { NAMES_MAP, nameKey, nameOf, PROGRAM_NAMES } from "./predecessor.ts";
 import { failed, Gone, indexKey, isGone, lookupIn, Maps } from "./program-maps.ts";
 import {
   type DescribedRule,
