@@ -100,6 +100,8 @@ export function build() {
       "--no-install",
       "node-gyp",
       existsSync(join(root, "build/Makefile")) ? "build" : "rebuild",
+      // As many files at a time as there are CPUs; by itself it compiles one after the other.
+      "--jobs=max",
       "--loglevel=warn",
     ]),
   );

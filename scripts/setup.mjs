@@ -16,7 +16,7 @@ const PACKAGES = {
   "libbpf-dev": "the addon links to libbpf",
   "g++": "compiles the addon",
   make: "node-gyp",
-  python3: "node-gyp",
+  python3: "node-gyp; ends of flows, in tests",
   iproute2: "tests and the demo make namespaces with it",
   iptables: "kube-proxy's rules and NAT, in the demo and in tests",
   nftables: "a SYN proxy, in tests",

@@ -4,7 +4,7 @@ import { OptionError } from "../errors.ts";
 import { nearestWord } from "../rules/nearest.ts";
 import { listWords, quoteText } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
-import { LONGEST_NAME } from "../runtime/predecessor.ts";
+import { LONGEST_NAME } from "../runtime/companion.ts";
 
 /** Where the rules are where no variable holds them: a ConfigMap, a volume. */
 export const RULES_FILE = "/etc/sfunnel/ruleset";

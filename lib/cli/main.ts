@@ -1,16 +1,15 @@
 #!/usr/bin/env node
-/** The command: what there is to type, and what becomes of errors. */
+/**
+ * The command: what there is to type, and what becomes of errors. What a command needs is loaded when it is
+ * the one: most of the time that `sfunnel check` takes would be for the parts that talk to the kernel.
+ */
 import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { Command, CommanderError, Option } from "commander";
 import type { Direction } from "../rules/types.ts";
-import { check } from "./check.ts";
-import { clean } from "./clean.ts";
 import { checkHelp, cleanHelp, planHelp, rootHelp, showHelp } from "./help.ts";
 import { exitCodes, report, stepsTo } from "./output.ts";
-import { type PlanCommandOptions, plan } from "./plan.ts";
-import { run } from "./run.ts";
-import { show } from "./show.ts";
+import type { PlanCommandOptions } from "./plan.ts";
 
 const debug = process.env.DEBUG?.trim() === "1";
 const stop = new AbortController();
@@ -29,6 +28,7 @@ function listing(command: Command, outcomes: boolean): Command {
     .addHelpText("after", showHelp)
     .action(async (devices: string[], options: { netns?: string; json?: true }) => {
       const { netns = "", json = false } = options;
+      const { show } = await import("./show.ts");
       await show({ devices, netns, json, outcomes });
     });
 }
@@ -45,9 +45,10 @@ function program(): Command {
   root
     .command("run")
     .description("do what the environment says; the same as sfunnel without a command")
-    .action(() => {
+    .action(async () => {
       handleSignals();
-      return run(process.env, stop.signal);
+      const { run } = await import("./run.ts");
+      await run(process.env, stop.signal);
     });
   root
     .command("check")
@@ -58,6 +59,7 @@ function program(): Command {
     .addHelpText("after", checkHelp)
     .action(async (file: string | undefined, options: { json?: true; strict?: true }) => {
       const { json = false, strict = false } = options;
+      const { check } = await import("./check.ts");
       process.exitCode = await check({ file, json, strict }, process.env);
     });
   root
@@ -82,7 +84,10 @@ function program(): Command {
     .option("--sport <ports>", "source port of the carriers, or 540-571 every 4s (default: 540)")
     .option("--json", "print JSON")
     .addHelpText("after", planHelp)
-    .action((flows: string[], options: PlanCommandOptions) => plan(flows, options));
+    .action(async (flows: string[], options: PlanCommandOptions) => {
+      const { plan } = await import("./plan.ts");
+      plan(flows, options);
+    });
   listing(
     root.command("show").description("what is attached where, and its rules with counters"),
     false,
@@ -108,6 +113,7 @@ function program(): Command {
       const devices = names.length > 0 ? names : undefined;
       const directions: readonly Direction[] =
         direction === "both" ? ["ingress", "egress"] : [direction];
+      const { clean } = await import("./clean.ts");
       await clean({ devices, netns, name, directions, tell: stepsTo(debug) });
     });
   return root;

@@ -5,11 +5,12 @@ import { binding, isFailure, type NativeFailure, type NativeObject } from "../na
 import { errnoName } from "../native/errno.ts";
 import { egressInTheWay, errorOf, NEEDS } from "../native/failure.ts";
 import type { Direction } from "../rules/types.ts";
+import { companionOf } from "./companion.ts";
 import { directionIndex, directions } from "./directions.ts";
 import { isWithoutEthernet } from "./link-type.ts";
 import type { ResolvedAttachOptions } from "./options.ts";
 import type { Place } from "./place.ts";
-import { companionOf, filtersOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
+import { filtersOf, nameKey, nameValue, tcxProgramsOf } from "./predecessor.ts";
 import { type Hooked, inTurn, register, registered, registeredBy, unregister } from "./registry.ts";
 import { type Predecessors, type Standing, stand, stillStands } from "./stand.ts";
 

@@ -7,8 +7,8 @@ import { nearestWord } from "../rules/nearest.ts";
 import { checkOptionNames } from "../rules/options.ts";
 import { quoteValue } from "../rules/quote.ts";
 import type { Direction } from "../rules/types.ts";
+import { LONGEST_NAME, principalOf } from "./companion.ts";
 import { isSegmenter } from "./place.ts";
-import { LONGEST_NAME, principalOf } from "./predecessor.ts";
 
 /** How to attach. */
 export interface AttachOptions {

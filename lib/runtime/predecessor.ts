@@ -2,7 +2,7 @@
  * Finds what an earlier attachment of the same name left on a hook: of this process, of
  * another, or of one that has ended. Nobody else's program is ever named here.
  */
-import { Limit, layout } from "../compile/abi.gen.ts";
+import { layout } from "../compile/abi.gen.ts";
 import { Record } from "../compile/record.ts";
 import { binding, isFailure, type NativeFilter } from "../native/binding.ts";
 import { errnoName } from "../native/errno.ts";
@@ -14,27 +14,6 @@ import type { Place } from "./place.ts";
 export const PROGRAM_NAMES = ["sfunnel_ingress", "sfunnel_egress"] as const;
 /** Each loaded program has this map; the attachments in it are by device and direction. */
 export const NAMES_MAP = "sfunnel_names";
-
-/**
- * An attachment for one direction has a companion at the opposite hook, which asks no rules and
- * only sees to the replies. Under a name of its own it does not get in the way of an attachment
- * of the same name for that direction.
- */
-const COMPANION_SUFFIX = " (replies)";
-
-/** The longest name of an attachment, in bytes: with the suffix it fits into the map. */
-export const LONGEST_NAME = Limit.NAME_LENGTH - 1 - COMPANION_SUFFIX.length;
-
-/** Name of the companion of an attachment. */
-export function companionOf(name: string): string {
-  return name + COMPANION_SUFFIX;
-}
-
-/** Name of the attachment that this is, or is the companion of. */
-export function principalOf(name: string): { readonly name: string; readonly companion: boolean } {
-  const companion = name.endsWith(COMPANION_SUFFIX);
-  return { name: companion ? name.slice(0, -COMPANION_SUFFIX.length) : name, companion };
-}
 
 /** Key of the map `sfunnel_names`. */
 export function nameKey(place: Place, direction: Direction): Uint8Array {

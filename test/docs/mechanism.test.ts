@@ -98,7 +98,8 @@ describe("programs", () => {
     expect(await problemOfLast(...inFence("ts", ...lines))).toBeUndefined();
   });
 
-  const service = [
+  /** Waits so long for a client, which has to start and to load its program first. */
+  const service = (milliseconds: number) => [
     "// service side",
     'import { createSocket } from "node:dgram";',
     'import { once } from "node:events";',
@@ -107,7 +108,7 @@ describe("programs", () => {
     'await funnel.attach("eth0");',
     'const socket = createSocket("udp4");',
     "socket.bind(2055, () => console.log(1)); // prints: 1",
-    'await once(socket, "message", { signal: AbortSignal.timeout(2000) });',
+    `await once(socket, "message", { signal: AbortSignal.timeout(${milliseconds}) });`,
     "socket.close();",
     "await funnel.close();",
   ];
@@ -123,14 +124,15 @@ describe("programs", () => {
 
   it("pass as a pair when the one reaches the other, funneled", async () => {
     const rule = "udp dport 2055 actions funnel tcp dport 179 sport 540";
-    const lines = [...inFence("js", ...service), ...inFence("ts", ...client(rule))];
+    const lines = [...inFence("js", ...service(15_000)), ...inFence("ts", ...client(rule))];
     expect(await problemOfLast(...lines)).toBeUndefined();
   });
 
   it("do not pass as a pair when the one does not reach the other, or is missing", async () => {
-    const lines = [...inFence("js", ...service), ...inFence("js", ...client("udp actions accept"))];
+    const lone = inFence("js", ...service(2000));
+    const lines = [...lone, ...inFence("js", ...client("udp actions accept"))];
     expect(await problemOfLast(...lines)).toContain("TimeoutError");
-    expect(await problemOfLast(...inFence("js", ...service))).toContain("one program for each");
+    expect(await problemOfLast(...lone)).toContain("one program for each");
   });
 
   it.each([

@@ -14,7 +14,7 @@ import {
 } from "../../../lib/index.ts";
 import { binding } from "../../../lib/native/binding.ts";
 import { errorOf, NEEDS } from "../../../lib/native/failure.ts";
-import { companionOf, LONGEST_NAME } from "../../../lib/runtime/predecessor.ts";
+import { companionOf, LONGEST_NAME } from "../../../lib/runtime/companion.ts";
 import { borrowFunnel, CLIENT_RULES, closeFunnels, NOTHING, on } from "../../support/funnels.ts";
 import { fixture, mustFail, openDescriptors, skipReason, titled } from "../../support/native.ts";
 import { makeNetns, type TestNetns } from "../../support/netns.ts";

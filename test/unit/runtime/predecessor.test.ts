@@ -1,13 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { NativeFilter } from "../../../lib/native/binding.ts";
-import {
-  companionOf,
-  filtersOf,
-  handleOf,
-  LONGEST_NAME,
-  nameOf,
-  nameValue,
-} from "../../../lib/runtime/predecessor.ts";
+import { companionOf, LONGEST_NAME } from "../../../lib/runtime/companion.ts";
+import { filtersOf, handleOf, nameOf, nameValue } from "../../../lib/runtime/predecessor.ts";
 
 describe("handleOf", () => {
   // A later version must find what an earlier one has left: these never change.
