@@ -141,10 +141,15 @@ __noinline int remove_entries(__u32 sport, __u32 dport, __u32 storage) {
     if (!is_alone) {
         twin = &packet->removed_twin_key;
         set_twin_key(twin, &packet->removed_key, sport, dport);
-        delete_entry(is_kept, twin);
+        if (delete_entry(is_kept, twin) && !is_kept)
+            delete_entry(true, twin);
     }
-    if (delete_entry(is_kept, &packet->removed_key))
-        return 0;
+    if (delete_entry(is_kept, &packet->removed_key)) {
+        /* Or it was established in this moment, on another CPU. */
+        if (is_kept || delete_entry(true, &packet->removed_key))
+            return 0;
+        is_kept = true;
+    }
     if (is_kept)
         count_event(SFUNNEL_CONNECTION_GONE);
     if (is_recent)
