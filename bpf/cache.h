@@ -73,12 +73,18 @@ struct {
     __type(value, struct cached_flow);
 } cached_flows SEC(".maps");
 
-/* How often an entry was taken out of the table of replies. */
-__u32 entries_forgotten;
+/* What all CPUs read for each packet, and one now and then writes: apart from what others write. */
+#define SHARED __attribute__((aligned(64)))
 
-/* How often a connection came into the table of connections, and went out of it. */
-__u32 connections_added;
-__u32 connections_removed;
+/* How often an entry was taken out of the table of replies. */
+__u32 entries_forgotten SHARED;
+
+/*
+ * How often a connection came into the table of connections, and went out of it while a CPU might
+ * still have what the table said.
+ */
+__u32 connections_added SHARED;
+__u32 connections_removed SHARED;
 
 static __always_inline __u32 jiffies_now(void) {
     return bpf_jiffies64();

@@ -48,6 +48,9 @@ const volatile __u32 seconds_established = 432000;
 /* It is noted but so often when a connection was seen; a table does not turn over in that time. */
 #define NOTED_NANOSECONDS (10 * 1000000ULL)
 
+/* Longer than that, and than a CPU keeps in its cache what it has found, together. */
+#define RECENT_NANOSECONDS (100 * 1000000ULL)
+
 /* Ports that are tried for a connection whose own is taken. */
 #define CONNECTION_PORT_CANDIDATES 8
 
@@ -78,33 +81,50 @@ static __always_inline bool is_expired(const struct sfunnel_connection *connecti
     return silence > (__s64)(seconds_established * SECONDS);
 }
 
+_Static_assert((SFUNNEL_INGRESS ^ SFUNNEL_EGRESS) == 1, "one bit tells the direction");
+
 /* Of the entry under `key`, which leaves with these ports. */
 static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
                                          const struct sfunnel_reply_key *key, __u16 sport,
                                          __u16 dport) {
-    __builtin_memcpy(twin->saddr, key->daddr, sizeof(twin->saddr));
-    __builtin_memcpy(twin->daddr, key->saddr, sizeof(twin->daddr));
-    twin->sport = dport;
-    twin->dport = sport;
-    twin->transport = key->transport;
-    twin->to_unfunnel = 0;
-    twin->direction = opposite(key->direction);
-    twin->family = key->family;
+    const flow_word *from = (const flow_word *)key;
+    flow_word *to = (flow_word *)twin;
+
+    to[FLOW_SOURCE] = from[FLOW_DESTINATION];
+    to[FLOW_SOURCE + 1] = from[FLOW_DESTINATION + 1];
+    to[FLOW_DESTINATION] = from[FLOW_SOURCE];
+    to[FLOW_DESTINATION + 1] = from[FLOW_SOURCE + 1];
+    to[FLOW_PORTS] = (from[FLOW_PORTS] >> 32 << 32 ^ 1ULL << 48) | (__u32)sport << 16 | dport;
     twin->ifindex = key->ifindex;
 }
 
 /* Whether any connection has two entries, or ever had. */
-__u32 has_pairs;
+__u32 has_pairs SHARED;
 
-/* What is known of an entry's place, as one number. */
-static __always_inline __u32 make_storage(const struct sfunnel_connection *entry) {
-    return entry->is_kept | entry->is_alone << 8;
+/* May a CPU still have it in its cache (REFRESH_JIFFIES), or have it soon? */
+static __always_inline bool is_recent(const struct sfunnel_connection *entry) {
+    return (__s64)(coarse_clock() - entry->last_seen) < (__s64)RECENT_NANOSECONDS;
 }
 
+/* What is to be known of an entry that is removed, as one number. */
+static __always_inline __u32 make_storage(const struct sfunnel_connection *entry) {
+    return entry->is_kept | entry->is_alone << 8 | is_recent(entry) << 16;
+}
+
+/*
+ * Of two calls that differ in their map alone the compiler would make one, and the kernel puts no
+ * look-up into the program whose map it does not know, and calls the others by a pointer.
+ */
+#define KEEP_APART(result) barrier_var(result)
+
 static __always_inline int delete_entry(bool is_kept, const struct sfunnel_reply_key *key) {
-    if (is_kept)
-        return bpf_map_delete_elem(&connections, key);
-    return bpf_map_delete_elem(&beginnings, key);
+    long result;
+
+    if (!is_kept)
+        return bpf_map_delete_elem(&beginnings, key);
+    result = bpf_map_delete_elem(&connections, key);
+    KEEP_APART(result);
+    return result;
 }
 
 /*
@@ -113,7 +133,7 @@ static __always_inline int delete_entry(bool is_kept, const struct sfunnel_reply
  */
 __noinline int remove_entries(__u32 sport, __u32 dport, __u32 storage) {
     struct packet *packet = packet_under_way();
-    bool is_kept = storage & 0xff, is_alone = storage >> 8;
+    bool is_kept = storage & 1, is_alone = storage >> 8 & 1, is_recent = storage >> 16;
     struct sfunnel_reply_key *twin;
 
     if (!packet)
@@ -121,13 +141,19 @@ __noinline int remove_entries(__u32 sport, __u32 dport, __u32 storage) {
     if (!is_alone) {
         twin = &packet->removed_twin_key;
         set_twin_key(twin, &packet->removed_key, sport, dport);
-        delete_entry(is_kept, twin);
+        if (delete_entry(is_kept, twin) && !is_kept)
+            delete_entry(true, twin);
     }
-    if (delete_entry(is_kept, &packet->removed_key))
-        return 0;
+    if (delete_entry(is_kept, &packet->removed_key)) {
+        /* Or it was established in this moment, on another CPU. */
+        if (is_kept || delete_entry(true, &packet->removed_key))
+            return 0;
+        is_kept = true;
+    }
     if (is_kept)
         count_event(SFUNNEL_CONNECTION_GONE);
-    __sync_fetch_and_add(&connections_removed, 1);
+    if (is_recent)
+        __sync_fetch_and_add(&connections_removed, 1);
     count_event(SFUNNEL_CONNECTION_REMOVED);
     return 0;
 }
@@ -136,27 +162,45 @@ __noinline int remove_entries(__u32 sport, __u32 dport, __u32 storage) {
 static __always_inline void remove_connection(struct packet *packet,
                                               const struct sfunnel_reply_key *key,
                                               const struct sfunnel_connection *entry) {
-    packet->removed_key = *key;
+    copy_key(&packet->removed_key, key);
     remove_entries(entry->sport, entry->dport, make_storage(entry));
 }
 
 /* Puts an entry, made in packet->connection, into its table. */
 static __always_inline int add_entry(struct packet *packet, const struct sfunnel_reply_key *key) {
-    if (packet->connection.is_kept)
-        return bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
-    return bpf_map_update_elem(&beginnings, key, &packet->connection, BPF_ANY);
+    long result;
+
+    if (!packet->connection.is_kept)
+        return bpf_map_update_elem(&beginnings, key, &packet->connection, BPF_ANY);
+    result = bpf_map_update_elem(&connections, key, &packet->connection, BPF_ANY);
+    KEEP_APART(result);
+    return result;
 }
 
-static __always_inline struct sfunnel_connection *
-look_up_connection(const struct sfunnel_reply_key *key) {
-    struct sfunnel_connection *kept = bpf_map_lookup_elem(&connections, key);
+/* In the table that it is in, if that is known. */
+static __always_inline struct sfunnel_connection *look_up_in(bool is_kept,
+                                                             const struct sfunnel_reply_key *key) {
+    struct sfunnel_connection *entry;
 
-    return kept ? kept : bpf_map_lookup_elem(&beginnings, key);
+    if (!is_kept)
+        return bpf_map_lookup_elem(&beginnings, key);
+    entry = bpf_map_lookup_elem(&connections, key);
+    KEEP_APART(entry);
+    return entry;
+}
+
+/* First where it is likely to be: what has SYN belongs to a connection that has only begun. */
+static __always_inline struct sfunnel_connection *
+look_up_connection(const struct packet *packet, const struct sfunnel_reply_key *key) {
+    bool is_kept = !(packet->tcp_flags & TCP_FLAG_SYN);
+    struct sfunnel_connection *entry = look_up_in(is_kept, key);
+
+    return entry ? entry : look_up_in(!is_kept, key);
 }
 
 /* Copies what is under packet->found_key, if anything is. */
 static __noinline bool read_entry(struct packet *packet) {
-    struct sfunnel_connection *entry = look_up_connection(&packet->found_key);
+    struct sfunnel_connection *entry = look_up_connection(packet, &packet->found_key);
 
     if (!entry)
         return false;
@@ -168,7 +212,7 @@ static __noinline bool read_entry(struct packet *packet) {
  * The same of one that leaves packet->place with these ports, and has its entry under the other
  * key.
  */
-static __always_inline bool read_twin(struct packet *packet, __u32 sport, __u32 dport) {
+static __always_inline bool read_twin(struct packet *packet, __u16 sport, __u16 dport) {
     struct sfunnel_connection *found = &packet->found;
 
     set_twin_key(&packet->found_key, &packet->place, sport, dport);
@@ -181,45 +225,45 @@ static __always_inline bool read_twin(struct packet *packet, __u32 sport, __u32 
     return true;
 }
 
+/* Do rules translate from or to this port? */
+static __always_inline bool is_translated_port(__u16 port) {
+    __u64 *word = look_up(&translated_ports, port / SFUNNEL_PORT_WORD_BITS);
+
+    return word && *word >> port % SFUNNEL_PORT_WORD_BITS & 1;
+}
+
+/* What is known of it: its service port, and above that, whether it is itself one. */
+static __always_inline __u32 what_is(__u16 number) {
+    struct sfunnel_port *port;
+
+    /* Of a client's port nothing is, and there are too many of them to look at each. */
+    if (!is_translated_port(number))
+        return 0;
+    port = look_up(&ports, number);
+    return port ? port->service_port | (__u32)port->is_service << 16 : 0;
+}
+
 /* Who has packet->place? Is found in packet->found, and his entry under packet->found_key. */
 __noinline int find(void) {
     struct packet *packet = packet_under_way();
-    __u32 of_source, of_destination;
-    struct sfunnel_port *port;
-    bool has_own;
+    __u32 source, destination;
 
     if (!packet)
         return false;
-    port = look_up(&ports, packet->place.sport);
-    if (!port)
-        return false;
-    of_source = port->service_port;
-    has_own = has_pairs || port->is_service;
-    port = look_up(&ports, packet->place.dport);
-    if (!port)
-        return false;
-    of_destination = port->service_port;
-    has_own = has_own || port->is_service;
+    source = what_is(packet->place.sport);
+    destination = what_is(packet->place.dport);
 
     packet->is_found_by_twin = true;
-    if (of_destination && read_twin(packet, packet->place.sport, of_destination))
+    if ((__u16)destination && read_twin(packet, packet->place.sport, destination))
         return true;
-    if (of_source && read_twin(packet, of_source, packet->place.dport))
+    if ((__u16)source && read_twin(packet, source, packet->place.dport))
         return true;
     packet->is_found_by_twin = false;
-    packet->found_key = packet->place;
-    if (has_own && read_entry(packet))
+    copy_key(&packet->found_key, &packet->place);
+    if ((has_pairs || (source | destination) >> 16) && read_entry(packet))
         return true;
     packet->found.kind = 0;
     return false;
-}
-
-/* The same where it is known which table it is in. */
-static __always_inline struct sfunnel_connection *look_up_in(bool is_kept,
-                                                             const struct sfunnel_reply_key *key) {
-    if (is_kept)
-        return bpf_map_lookup_elem(&connections, key);
-    return bpf_map_lookup_elem(&beginnings, key);
 }
 
 /* The entry of the other direction as this one has it. */
@@ -245,21 +289,28 @@ static __always_inline void remove_closing(struct packet *packet) {
         remove_connection(packet, &closing->key, connection);
 }
 
+/* Until then it is time for none; a queue costs a lock, even to look at. */
+__u64 none_over_until SHARED;
+
 /* Does so with the oldest, when it is time. */
 static __always_inline void remove_one_over(struct packet *packet) {
     struct sfunnel_closing *closing = &packet->closing;
+    __u64 now = coarse_clock(), until;
 
-    if (bpf_map_peek_elem(&closings, closing))
+    if ((__s64)(now - none_over_until) <= 0 || bpf_map_peek_elem(&closings, closing))
         return;
-    if ((__s64)(coarse_clock() - closing->since) > (__s64)(seconds_over * SECONDS))
+    until = closing->since + seconds_over * SECONDS;
+    if ((__s64)(now - until) > 0)
         remove_closing(packet);
+    else
+        none_over_until = until;
 }
 
 static __always_inline int push_end(struct packet *packet) {
     struct sfunnel_closing *closing = &packet->closing;
 
     closing->since = coarse_clock();
-    closing->key = packet->entry_key;
+    copy_key(&closing->key, &packet->entry_key);
     closing->zero = 0;
     return bpf_map_push_elem(&closings, closing, 0);
 }
@@ -369,7 +420,7 @@ static __noinline void find_connection(struct packet *packet) {
     __u64 now, before;
 
     known->kind = 0;
-    packet->place = *key;
+    copy_key(&packet->place, key);
     if (!find())
         return;
     now = coarse_clock();
@@ -378,7 +429,7 @@ static __noinline void find_connection(struct packet *packet) {
         return;
     }
     *known = packet->found;
-    packet->entry_key = packet->found_key;
+    copy_key(&packet->entry_key, &packet->found_key);
     packet->is_known_by_twin = packet->is_found_by_twin;
     set_twin_key(&packet->twin_key, key, known->sport, known->dport);
     before = known->last_seen;
@@ -436,7 +487,7 @@ __noinline int is_taken(__u32 port) {
 
     if (!packet)
         return true;
-    packet->place = packet->twin_key;
+    copy_key(&packet->place, &packet->twin_key);
     packet->place.dport = port;
     if (!find())
         return false;
@@ -622,6 +673,12 @@ static __always_inline __u32 choose(__u32 condition, __u32 yes, __u32 no) {
 
     barrier_var(mask);
     return (yes & mask) | (no & ~mask);
+}
+
+/* Most packets of a connection that is established say nothing new of its state. */
+static __always_inline bool may_change_state(const struct packet *packet) {
+    return packet->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST) ||
+           !packet->known.is_established || packet->known.reset;
 }
 
 /*

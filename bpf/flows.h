@@ -39,21 +39,47 @@ static __always_inline __u8 opposite(__u32 direction) {
     return direction == SFUNNEL_INGRESS ? SFUNNEL_EGRESS : SFUNNEL_INGRESS;
 }
 
+/* A key is written in words as a flow is, and for the same reason (parse.h). */
+_Static_assert(offsetof(struct sfunnel_reply_key, sport) == FLOW_PORTS * sizeof(flow_word) &&
+                   offsetof(struct sfunnel_reply_key, ifindex) == FLOW_WORDS * sizeof(flow_word),
+               "words of a key");
+
+static __always_inline void copy_key(struct sfunnel_reply_key *to,
+                                     const struct sfunnel_reply_key *from) {
+    const flow_word *words = (const flow_word *)from;
+    flow_word *copy = (flow_word *)to;
+
+#pragma unroll
+    for (int word = 0; word < FLOW_WORDS; word++)
+        copy[word] = words[word];
+    to->ifindex = from->ifindex;
+}
+
+/* All of a key but the addresses. */
+static __always_inline void set_key_rest(struct sfunnel_reply_key *key, const struct packet *packet,
+                                         __u16 sport, __u16 dport, const struct sfunnel_flow *flow,
+                                         bool to_unfunnel, __u8 direction) {
+    flow_word *words = (flow_word *)key;
+
+    words[FLOW_PORTS] = (__u64)flow->family << 56 | (__u64)direction << 48 |
+                        (__u64)to_unfunnel << 40 | (__u64)flow->transport << 32 |
+                        (__u32)dport << 16 | sport;
+    key->ifindex = packet->ifindex;
+}
+
 /* The key under which replies to `flow` are found. */
 static __always_inline struct sfunnel_reply_key *
 key_of_replies(struct packet *packet, const struct sfunnel_flow *flow, bool to_unfunnel) {
     struct sfunnel_reply_key *key = &packet->reply_key;
+    const flow_word *from = (const flow_word *)flow;
+    flow_word *to = (flow_word *)key;
 
-    __builtin_memset(key, 0, sizeof(*key));
-    __builtin_memcpy(key->saddr, flow->daddr, sizeof(key->saddr));
-    __builtin_memcpy(key->daddr, flow->saddr, sizeof(key->daddr));
-    key->sport = flow->dport;
-    key->dport = flow->sport;
-    key->transport = flow->transport;
-    key->family = flow->family;
-    key->to_unfunnel = to_unfunnel;
-    key->direction = opposite(packet->direction);
-    key->ifindex = packet->ifindex;
+    to[FLOW_SOURCE] = from[FLOW_DESTINATION];
+    to[FLOW_SOURCE + 1] = from[FLOW_DESTINATION + 1];
+    to[FLOW_DESTINATION] = from[FLOW_SOURCE];
+    to[FLOW_DESTINATION + 1] = from[FLOW_SOURCE + 1];
+    set_key_rest(key, packet, flow->dport, flow->sport, flow, to_unfunnel,
+                 opposite(packet->direction));
     return key;
 }
 
@@ -61,17 +87,13 @@ key_of_replies(struct packet *packet, const struct sfunnel_flow *flow, bool to_u
 static __always_inline struct sfunnel_reply_key *
 key_of_reply(struct packet *packet, const struct sfunnel_flow *flow, bool to_unfunnel) {
     struct sfunnel_reply_key *key = &packet->reply_key;
+    const flow_word *from = (const flow_word *)flow;
+    flow_word *to = (flow_word *)key;
 
-    __builtin_memset(key, 0, sizeof(*key));
-    __builtin_memcpy(key->saddr, flow->saddr, sizeof(key->saddr));
-    __builtin_memcpy(key->daddr, flow->daddr, sizeof(key->daddr));
-    key->sport = flow->sport;
-    key->dport = flow->dport;
-    key->transport = flow->transport;
-    key->family = flow->family;
-    key->to_unfunnel = to_unfunnel;
-    key->direction = packet->direction;
-    key->ifindex = packet->ifindex;
+#pragma unroll
+    for (int word = 0; word < FLOW_PORTS; word++)
+        to[word] = from[word];
+    set_key_rest(key, packet, flow->sport, flow->dport, flow, to_unfunnel, packet->direction);
     return key;
 }
 

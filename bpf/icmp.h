@@ -372,7 +372,7 @@ static __noinline int translate_quote(struct __sk_buff *skb, struct error_report
 
     if (!own || quote->flow.transport != IPPROTO_TCP)
         return GO_ON;
-    own->place = *key;
+    copy_key(&own->place, key);
     own->place.direction = packet->direction;
     if (!find())
         return GO_ON;

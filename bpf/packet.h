@@ -70,6 +70,9 @@ union carrier_header {
     struct udphdr udp;
 };
 
+/* What is copied in words of 64 bits, though none of its fields has so many. */
+#define IN_WORDS __attribute__((aligned(8)))
+
 /* A VLAN tag that was lifted out of the frame (vlan.h). */
 struct lifted_tag {
     __u16 protocol; /* network order; 0: none was */
@@ -161,19 +164,20 @@ struct packet {
     union carrier_header header;
     struct ip_middle changed_ip;
     struct ip6_middle changed_ip6;
-    struct sfunnel_reply_key reply_key;
+    struct sfunnel_reply_key reply_key IN_WORDS;
     struct sfunnel_reply reply;
     struct sfunnel_route_key route_key;
     struct tcp_options options;
     struct l4_start changed_start;
-    struct sfunnel_reply_key twin_key;
-    struct sfunnel_reply_key place;     /* of whoever is looked for */
-    struct sfunnel_reply_key found_key; /* of his entry: this one, or the other one */
-    struct sfunnel_connection found;    /* as packets of this place have it; kind 0: nobody */
-    struct sfunnel_reply_key entry_key; /* of the packet's own connection: reply_key or twin_key */
-    struct sfunnel_connection known;    /* what the table has of it; kind 0: it has none */
-    struct sfunnel_reply_key removed_key;
-    struct sfunnel_reply_key removed_twin_key;
+    struct sfunnel_reply_key twin_key IN_WORDS;
+    struct sfunnel_reply_key place IN_WORDS;     /* of whoever is looked for */
+    struct sfunnel_reply_key found_key IN_WORDS; /* of his entry: this one, or the other one */
+    struct sfunnel_connection found; /* as packets of this place have it; kind 0: nobody */
+    struct sfunnel_reply_key entry_key
+        IN_WORDS;                    /* of the packet's own connection: reply_key or twin_key */
+    struct sfunnel_connection known; /* what the table has of it; kind 0: it has none */
+    struct sfunnel_reply_key removed_key IN_WORDS;
+    struct sfunnel_reply_key removed_twin_key IN_WORDS;
     struct sfunnel_connection connection;
     struct sfunnel_closing closing;
 };

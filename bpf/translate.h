@@ -377,7 +377,8 @@ static __noinline int continue_connection(struct __sk_buff *skb, struct packet *
     if (known->kind == SFUNNEL_FUNNELED_REPLY && packet->tcp_flags & TCP_FLAG_SYN &&
         !is_confirmed(packet))
         return refuse(skb);
-    note_state();
+    if (may_change_state(packet))
+        note_state();
     if (is_answer(packet))
         return answer(skb, packet);
     /* Until it is established, every packet may be the one that says so. */
@@ -427,13 +428,6 @@ PASSED_ONCE int ask_connections(struct __sk_buff *skb, __u32 shared_ports) {
         return GO_ON;
     }
     return begin_direct(skb, packet, shared_ports);
-}
-
-/* Do rules translate from or to this port? */
-static __always_inline bool is_translated_port(__u16 port) {
-    __u64 *word = look_up(&translated_ports, port / SFUNNEL_PORT_WORD_BITS);
-
-    return word && *word >> port % SFUNNEL_PORT_WORD_BITS & 1;
 }
 
 /*

@@ -559,3 +559,96 @@ table("a rule that has gone, or has come", [
     out: marked(),
   },
 ]);
+
+// ------------------------------------------------------------------- several service ports for one
+
+/** The program finds connections quicker by the first service port that it sees for a wanted one. */
+const OTHER = 81;
+const there: Fields = { tcp: { dport: OTHER } };
+const back: Fields = { tcp: { sport: OTHER } };
+
+const SERVICES = [
+  { name: `service port ${SERVICE}`, to: {}, from: {} },
+  { name: `service port ${OTHER}`, to: there, from: back },
+].map(({ name, to, from }) => {
+  const port = to === there ? OTHER : SERVICE;
+  const client = `tcp dport ${WANTED} actions funnel translate tcp dport ${port}`;
+  const service = `tcp dport {${SERVICE}, ${OTHER}} actions unfunnel translate tcp allow ${WANTED}`;
+  const begun: Earlier = { direction: "egress", frame: syn(), outcome: "funneled" };
+  const answered: Earlier = {
+    direction: "ingress",
+    frame: confirmed(from),
+    outcome: "reply_unfunneled",
+  };
+  const goesOn: Earlier = { direction: "egress", frame: own("there"), outcome: "funneled" };
+  const came: Earlier = { direction: "ingress", frame: marked(to), outcome: "unfunneled" };
+  const established: Earlier[] = [
+    came,
+    { direction: "egress", frame: synAck(), outcome: "reply_funneled" },
+    { direction: "ingress", frame: wire("there", to), outcome: "unfunneled" },
+  ];
+  return { name, to, from, client, service, begun, answered, goesOn, came, established };
+});
+
+table(
+  "a wanted port with one service port or another",
+  SERVICES.flatMap((one, index): Row[] => {
+    const { name, to, from, client, service, begun, answered, goesOn, came, established } = one;
+    const other = SERVICES[1 - index] ?? one;
+    const clientOut = { rules: client, direction: "egress" } as const;
+    const clientBack = { rules: "", otherRules: client, direction: "ingress" } as const;
+    const serviceIn = { rules: service, direction: "ingress" } as const;
+    const serviceBack = { rules: "", otherRules: service, direction: "egress" } as const;
+    const port = portOf({ ...serviceIn, earlier: established, frame: marked(other.to) });
+    return [
+      {
+        ...clientOut,
+        name: `${name}, client's side: there`,
+        earlier: [begun, answered, goesOn],
+        frame: own("there"),
+        outcome: "funneled",
+        out: wire("there", to),
+      },
+      {
+        ...clientBack,
+        name: `${name}, client's side: back`,
+        earlier: [begun, answered, goesOn],
+        frame: wire("back", from),
+        outcome: "reply_unfunneled",
+        out: own("back"),
+      },
+      {
+        ...serviceIn,
+        name: `${name}, service's side: there`,
+        earlier: established,
+        frame: wire("there", to),
+        outcome: "unfunneled",
+        out: own("there"),
+      },
+      {
+        ...serviceBack,
+        name: `${name}, service's side: back`,
+        earlier: established,
+        frame: own("back"),
+        outcome: "reply_funneled",
+        out: wire("back", from),
+      },
+      {
+        ...serviceIn,
+        name: `${name}: who comes by the other one from the same port gets another port`,
+        earlier: established,
+        frame: marked(other.to),
+        outcome: "unfunneled",
+        out: syn({ tcp: { sport: port } }),
+      },
+      {
+        ...serviceBack,
+        name: `${name}: and the answer to that finds back`,
+        earlier: [came, { ...came, frame: marked(other.to) }],
+        frame: synAck({ tcp: { dport: port } }),
+        outcome: "reply_funneled",
+        out: confirmed(other.from),
+      },
+    ];
+  }),
+);
