@@ -66,6 +66,64 @@ describe("4000 ports", () => {
   });
 });
 
+/** A rule has room for a few ranges; from one more on they are a set. */
+describe("around the ranges that a rule holds itself", () => {
+  const counts = [1, 2, 3, 4, 5];
+  const rangesOf = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      first: 100 * index + 50,
+      last: 100 * index + 60,
+    }));
+  const textsOf = (count: number) => rangesOf(count).map(({ first, last }) => `${first}-${last}`);
+  const cases = counts.flatMap((count) =>
+    (["sport", "dport", "port"] as const).flatMap((field) =>
+      [false, true].map((negate) => ({ count, field, negate })),
+    ),
+  );
+  /** Of a client of its own each, so that one replace does for all. */
+  const host = (index: number) => `10.0.${index}.1`;
+
+  it("in sport, dport and port, and negated", async () => {
+    const rules = cases.map(({ count, field, negate }, index) => {
+      const ports = textsOf(count);
+      return udpRule({ saddr: host(index), [field]: negate ? { not: ports } : ports }).drop();
+    });
+    await funnel.replace({ egress: rules });
+    const met = new Set<string>();
+    for (const [index, { count }] of cases.entries()) {
+      const edges = rangesOf(count + 1).flatMap(({ first, last }) => [
+        first - 1,
+        first,
+        last,
+        last + 1,
+      ]);
+      for (const port of edges) {
+        for (const ports of [
+          { sport: port, dport: 9 },
+          { sport: 9, dport: port },
+        ]) {
+          const frame = ipv4({ src: host(index) }, udp(ports));
+          met.add(`${index} ${await outcome(rules, frame, "egress")}`);
+        }
+      }
+    }
+    // Each of them matched something, and something not.
+    expect(met.size).toBe(2 * cases.length);
+  });
+
+  it.each(counts)("in allow: %i", async (count) => {
+    const rules = [tcpRule({ dport: 179 }).unfunnel({ inner: "udp", allow: textsOf(count) })];
+    await funnel.replace({ ingress: rules });
+    for (const [index, { first, last }] of rangesOf(count + 1).entries()) {
+      for (const dport of [first - 1, first, last, last + 1]) {
+        const frame = ipv4({}, tcpCarrier({ sport: 540, dport: 179 }, udp({ dport })));
+        const isIn = index < count && dport >= first && dport <= last;
+        expect(await outcome(rules, frame, "ingress")).toBe(isIn ? "unfunneled" : "not_allowed");
+      }
+    }
+  });
+});
+
 describe("3000 prefixes", () => {
   // 10.x.y.0/26 and 10.x.y.128/32, with room between them.
   const prefixes = Array.from({ length: 3000 }, (_, index) => {

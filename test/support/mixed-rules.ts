@@ -60,7 +60,9 @@ const range = (random: Random): PortMatch => {
 
 const ports = (random: Random): PortMatch => {
   const first = random.between(1, 4000);
-  const ranges = [first, first + 2, first + 9].map((one) => ({ first: one, last: one }));
+  // In the rule itself, or a set.
+  const places = random.chance(50) ? [0, 2, 9] : [0, 2, 5, 9];
+  const ranges = places.map((place) => ({ first: first + place, last: first + place }));
   return { negate: false, ranges };
 };
 
