@@ -11,7 +11,7 @@ import { assertWithin, limits } from "../compile/limits.ts";
 import { IndexBuilder, type SearchIndex } from "../compile/search/index.ts";
 import { portPrefixes, portSetName, type SetWriter, setKeys } from "../compile/sets.ts";
 import type { NativeObject } from "../native/binding.ts";
-import { atOnce, inParts } from "../rules/sliced.ts";
+import { atOnce, type Sliced } from "../rules/sliced.ts";
 import type { Direction, Rule } from "../rules/types.ts";
 import { type ByDirection, directions } from "./directions.ts";
 import { inSlices } from "./in-slices.ts";
@@ -25,6 +25,8 @@ const FEWER_STEPS =
   "say which flows rules are about instead of which they are not, or take a kernel from 5.17 on";
 /** Rules that are read, and written, together: as data they fit into a cache of the CPU. */
 const PART = 128;
+/** Rules between two chances to leave: the first ones are read by code that is not compiled yet. */
+const FEW = 16;
 /** Prefixes of sets that are written in one call. */
 export const SET_PART = 4096;
 
@@ -121,13 +123,24 @@ export class NewRuleset {
     const count = Math.max(1, rules.length);
     const filling = await Filling.make(object, layout.rule.size, count, operation);
     this.#fillings.push(filling);
-    await inSlices(
-      inParts(rules.length, PART, (from, to) => {
-        for (let index = from; index < to; index++) this.#readRule(direction, index, builder);
-        this.#encode(direction, from, to, filling);
-      }),
-    );
+    await inSlices(this.#readInSlices(direction, builder, filling));
     return builder;
+  }
+
+  *#readInSlices(direction: Direction, builder: IndexBuilder, filling: Filling): Sliced<void> {
+    const { length } = this.#parts.lists[direction];
+    const read = (from: number, to: number) => {
+      for (let index = from; index < to; index++) this.#readRule(direction, index, builder);
+    };
+    for (let first = 0; first < length; first += PART) {
+      const end = Math.min(length, first + PART);
+      for (let from = first; from < end; from += FEW) {
+        read(from, Math.min(end, from + FEW));
+        yield;
+      }
+      this.#encode(direction, first, end, filling);
+      yield;
+    }
   }
 
   #readRule(direction: Direction, index: number, builder: IndexBuilder): void {

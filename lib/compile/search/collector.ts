@@ -23,7 +23,7 @@ const MOST_OF_ONE = 256;
 /** So many rules about the same addresses are looked at one after the other. */
 const FEW_RULES = 2;
 /** Entries between two chances to leave. */
-const PART = 2048;
+const PART = 512;
 
 const BOTH: readonly Family[] = ["ip", "ip6"];
 const FAMILIES: { readonly [family in Family]: readonly Family[] } = { ip: ["ip"], ip6: ["ip6"] };

@@ -8,7 +8,7 @@ import { searchHash, WORDS } from "./hash.ts";
 import { FIELDS, type Lengths, maskOf } from "./mask.ts";
 
 /** Entries between two chances to leave. */
-const PART = 1024;
+const PART = 256;
 
 /** Looks at all bits. */
 const ALL = maskOf([128, 128, 16, 16] satisfies Lengths);

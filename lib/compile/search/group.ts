@@ -8,7 +8,7 @@ import { Refiner } from "./refine.ts";
 import { type Continuation, END, IN_ONE, type IndexWriter, NO_RULE } from "./writer.ts";
 
 /** Entries between two chances to leave. */
-const PART = 1024;
+const PART = 256;
 /** Tables behind one bucket: what they leave lies in the bucket. */
 const MOST_TABLES = 16;
 /** Fewer entries than this in one bucket are no reason for another table. */

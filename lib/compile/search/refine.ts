@@ -7,7 +7,7 @@ import { ADDRESS_FLOORS, LONGEST, PORT_FLOORS } from "./steps.ts";
 import { IN_ONE } from "./writer.ts";
 
 /** Entries that are looked at between two chances to leave. */
-const PART = 2048;
+const PART = 512;
 /** Of lists beyond this some keys are looked at. */
 const MOST_JUDGED = 4096;
 /** What it costs to look into a table, in looks at a rule. */

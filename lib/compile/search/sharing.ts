@@ -7,7 +7,7 @@ import { addressMask, DADDR, FIELDS, SADDR } from "./mask.ts";
 import { ADDRESS_FLOORS } from "./steps.ts";
 
 /** Entries between two chances to leave. */
-const PART = 2048;
+const PART = 512;
 /** More are counted as so many. */
 const MANY = 255;
 
