@@ -142,12 +142,11 @@ VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, struct packet *packet,
 
     if (IS_MISSING(packet))
         return -1;
-    if (size == sizeof(packet->header.tcp))
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header.tcp,
-                                    sizeof(packet->header.tcp), 0);
-    else if (size == sizeof(packet->header.udp))
-        error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header.udp,
-                                    sizeof(packet->header.udp), 0);
+    /* Two writes of constant sizes clang makes into one of `size`, of which the verifier knows
+     * nothing. */
+    if (size)
+        error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header,
+                                    bounded(size, CARRIER_SPACE), 0);
     if (error || write_ip_by_helper(skb, packet))
         return -1;
     return bpf_skb_store_bytes(skb, packet->l4_offset + size + packet->checksum_place,

@@ -61,7 +61,7 @@ function overIpv6(frame) {
  */
 async function runVectors(object) {
   const vectors = JSON.parse(readFileSync(VECTORS, "utf8"));
-  const tables = new RuleTables(object, binding().possibleCpus);
+  const tables = new RuleTables(object, binding().cpuNumbers);
   const wrong = [];
   for (const { name, ruleset, input, output } of vectors) {
     const direction = ruleset.includes("unfunnel") ? "ingress" : "egress";
