@@ -11,7 +11,7 @@ import { errorOf, NEEDS } from "../native/failure.ts";
 import type { LoadOptions } from "./options.ts";
 
 /** BPF_FUNC_loop, since Linux 5.17. */
-const LOOP_HELPER = 181;
+export const LOOP_HELPER = 181;
 
 /** Both lib/runtime/ and dist/runtime/ lie two levels below the package. */
 function pathOf(name: string): string {

@@ -7,13 +7,19 @@ import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { type OutcomeName, parseRules } from "../../lib/index.ts";
 import { binding, isFailure, type NativeObject } from "../../lib/native/binding.ts";
+import { LOOP_HELPER } from "../../lib/runtime/program.ts";
 import { readConnectionStats } from "../../lib/runtime/stats.ts";
 import { RuleTables } from "../../lib/runtime/tables.ts";
 import { testRun } from "../../lib/runtime/test-run.ts";
 import { eventually } from "../support/lab.ts";
 import { FLAG, ipv4, tcp } from "../support/packet.ts";
 
-const path = new URL("../../dist/bpf/sfunnel.bpf.o", import.meta.url);
+/** The program that this kernel loads. */
+async function readProgram(): Promise<Uint8Array> {
+  const hasLoop = await binding().hasHelper(LOOP_HELPER);
+  const name = hasLoop === false ? "sfunnel-without-loop" : "sfunnel";
+  return readFileSync(new URL(`../../dist/bpf/${name}.bpf.o`, import.meta.url));
+}
 const CAPACITY = 1024;
 /** What the service's sequence numbers begin with. */
 const ANSWER = 4711;
@@ -29,7 +35,7 @@ afterEach(() => object?.close());
 async function clientSide(limits: Limits) {
   const constants = { seconds_over: LONG, seconds_beginning: LONG, seconds_established: LONG };
   const loaded = await binding().load(
-    readFileSync(path),
+    await readProgram(),
     { connections: CAPACITY, beginnings: CAPACITY, closings: CAPACITY / 4 },
     { ...constants, ...limits },
   );
