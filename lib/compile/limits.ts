@@ -28,7 +28,7 @@ export const limits = {
   setPrefixes: Limit.MAX_SET_PREFIXES / 2,
   /**
    * Steps that the search for the rule of one packet may take, in the worst case. 100,000 hosts take two,
-   * as many prefixes of all lengths seven; rules that differ in what they exclude alone one for each seven.
+   * as many prefixes of all lengths seven to nine; rules that differ in what they exclude alone one for each seven.
    */
   searchSteps: Limit.MAX_STEPS,
   /** The same before Linux 5.17. */

@@ -119,6 +119,28 @@ describe("the index of a list of rules", () => {
     expect(new Set(expectSameAsLinear(rules, random, 400, linear)).size).toBeGreaterThan(3);
   });
 
+  /** What docs/rules.md says of them. */
+  it.each([
+    { title: "hosts", lengths: [32, 32], most: 2 },
+    { title: "prefixes of all lengths", lengths: [8, 32], most: 9 },
+  ] as const)("takes few steps among 100,000 $title", ({ lengths: [shortest, longest], most }) => {
+    const random = seededRandom(1);
+    const prefixes = new Map<string, Rule>();
+    while (prefixes.size < 100_000) {
+      const length = random.between(shortest, longest);
+      const network = (random.uint32() & (length === 32 ? -1 : -1 << (32 - length))) >>> 0;
+      const address = [24, 16, 8, 0].map((bits) => (network >>> bits) & 255).join(".");
+      const saddr = { negate: false, prefixes: [{ address, length }] };
+      prefixes.set(`${address}/${length}`, {
+        match: { family: "ip", transport: "udp", saddr },
+        action: { kind: "drop" },
+      });
+    }
+    const { steps } = atOnce(buildIndex([...prefixes.values()]));
+    expect(steps).toBeGreaterThan(1);
+    expect(steps).toBeLessThanOrEqual(most);
+  });
+
   it("is empty where there are no rules", () => {
     expect(expectSameAsLinear([], seededRandom(1), 20)).toEqual(new Array(20).fill(undefined));
   });
