@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * A search from the first rule to the last, to compare ours with. IPv4, one prefix and one range of
- * ports a side: less than our rules say, so a look at one of them costs less too. The names are
- * those that the addon loads.
+ * ports a side: less than our rules say, so a look at one of them costs less too.
  */
 #include <stdbool.h>
 
 #include <linux/bpf.h>
-#include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
 #include "flows.h"
@@ -77,44 +75,17 @@ static long search_part(__u32 number, struct linear_search *search) {
     return 0;
 }
 
-/* Index + 1 of the first rule that matches; 0: none does. */
-static __always_inline __u32 find_rule(struct linear_search *search) {
-    bpf_loop((rule_count + RULES_OF_PART - 1) / RULES_OF_PART, search_part, search, 0);
-    return search->found;
+static __always_inline __u32 find_rule(const struct sfunnel_flow *flow) {
+    struct linear_search search = {
+        .saddr = flow->saddr[3],
+        .daddr = flow->daddr[3],
+        .sport = flow->sport,
+        .dport = flow->dport,
+        .transport = flow->transport,
+    };
+
+    bpf_loop((rule_count + RULES_OF_PART - 1) / RULES_OF_PART, search_part, &search, 0);
+    return search.found;
 }
 
-static long search_next(__u32 number, struct walk **place) {
-    struct walk *walk = *place;
-    const struct sfunnel_flow *flow = next_flow(walk);
-    struct linear_search search = {};
-
-    (void)number;
-    if (!flow)
-        return 1;
-    search.saddr = flow->saddr[3];
-    search.daddr = flow->daddr[3];
-    search.transport = flow->transport;
-    search.sport = flow->sport;
-    search.dport = flow->dport;
-    note_answer(walk, find_rule(&search));
-    return 0;
-}
-
-/* The search alone, for the next flows. */
-SEC("tc")
-int sfunnel_ingress(struct __sk_buff *skb __attribute__((unused))) {
-    struct walk *walk = walk_under_way();
-
-    if (!walk)
-        return TC_ACT_SHOT;
-    bpf_loop(flows_of_run, search_next, &walk, 0);
-    return TC_ACT_UNSPEC;
-}
-
-/* The addon wants it. */
-SEC("tc")
-int sfunnel_egress(struct __sk_buff *skb __attribute__((unused))) {
-    return TC_ACT_UNSPEC;
-}
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+#include "search-alone.h"

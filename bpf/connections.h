@@ -90,10 +90,7 @@ static __always_inline void set_twin_key(struct sfunnel_reply_key *twin,
     const flow_word *from = (const flow_word *)key;
     flow_word *to = (flow_word *)twin;
 
-    to[FLOW_SOURCE] = from[FLOW_DESTINATION];
-    to[FLOW_SOURCE + 1] = from[FLOW_DESTINATION + 1];
-    to[FLOW_DESTINATION] = from[FLOW_SOURCE];
-    to[FLOW_DESTINATION + 1] = from[FLOW_SOURCE + 1];
+    turn_addresses(twin, key);
     to[FLOW_PORTS] = (from[FLOW_PORTS] >> 32 << 32 ^ 1ULL << 48) | (__u32)sport << 16 | dport;
     twin->ifindex = key->ifindex;
 }
@@ -412,8 +409,7 @@ static __noinline void see(struct packet *packet) {
         see_twin(packet);
 }
 
-/* Looks the packet's connection up, into packet->known. Where it is kept, it is whole afterwards.
- */
+/* Looks the packet's connection up, into packet->known. If it is kept, it is whole afterwards. */
 static __noinline void find_connection(struct packet *packet) {
     struct sfunnel_reply_key *key = key_of_reply(packet, &packet->flow, false);
     struct sfunnel_connection *known = &packet->known;

@@ -142,8 +142,7 @@ VERIFIED_ONCE int write_by_helpers(struct __sk_buff *skb, struct packet *packet,
 
     if (IS_MISSING(packet))
         return -1;
-    /* Two writes of constant sizes clang makes into one of `size`, of which the verifier knows
-     * nothing. */
+    /* In one call: clang makes one of two, and the verifier knows nothing of its size then. */
     if (size)
         error = bpf_skb_store_bytes(skb, packet->l4_offset, &packet->header,
                                     bounded(size, CARRIER_SPACE), 0);

@@ -55,6 +55,17 @@ static __always_inline void copy_key(struct sfunnel_reply_key *to,
     to->ifindex = from->ifindex;
 }
 
+/* Source and destination address of a flow or key, turned round. */
+static __always_inline void turn_addresses(void *to, const void *from) {
+    const flow_word *words = from;
+    flow_word *turned = to;
+
+    turned[FLOW_SOURCE] = words[FLOW_DESTINATION];
+    turned[FLOW_SOURCE + 1] = words[FLOW_DESTINATION + 1];
+    turned[FLOW_DESTINATION] = words[FLOW_SOURCE];
+    turned[FLOW_DESTINATION + 1] = words[FLOW_SOURCE + 1];
+}
+
 /* All of a key but the addresses. */
 static __always_inline void set_key_rest(struct sfunnel_reply_key *key, const struct packet *packet,
                                          __u16 sport, __u16 dport, const struct sfunnel_flow *flow,
@@ -71,13 +82,8 @@ static __always_inline void set_key_rest(struct sfunnel_reply_key *key, const st
 static __always_inline struct sfunnel_reply_key *
 key_of_replies(struct packet *packet, const struct sfunnel_flow *flow, bool to_unfunnel) {
     struct sfunnel_reply_key *key = &packet->reply_key;
-    const flow_word *from = (const flow_word *)flow;
-    flow_word *to = (flow_word *)key;
 
-    to[FLOW_SOURCE] = from[FLOW_DESTINATION];
-    to[FLOW_SOURCE + 1] = from[FLOW_DESTINATION + 1];
-    to[FLOW_DESTINATION] = from[FLOW_SOURCE];
-    to[FLOW_DESTINATION + 1] = from[FLOW_SOURCE + 1];
+    turn_addresses(key, flow);
     set_key_rest(key, packet, flow->dport, flow->sport, flow, to_unfunnel,
                  opposite(packet->direction));
     return key;

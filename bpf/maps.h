@@ -142,9 +142,9 @@ struct {
 } replies SEC(".maps");
 
 /*
- * Connections whose ports are translated, and real ones beside them. Those that
- * have only begun are in a table of their own, so that a flood of SYNs drives out nobody else. The
- * kernel marks an entry as used with each look, so in one table an idle connection would go first.
+ * Connections whose ports are translated, and real ones beside them. Those that have only begun are
+ * in a table of their own, so that a flood of SYNs drives out nobody else. The kernel marks an
+ * entry as used with each look, so in one table an idle connection would go first.
  */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);

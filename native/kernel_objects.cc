@@ -83,7 +83,7 @@ Result<Bytes> readArray(uint32_t id) {
     }
     auto &[fd, info] = value(opened);
     auto type = static_cast<enum bpf_map_type>(info.type);
-    if (type != BPF_MAP_TYPE_ARRAY && type != BPF_MAP_TYPE_PERCPU_ARRAY) {
+    if (type != BPF_MAP_TYPE_ARRAY) {
         return Failure{EOPNOTSUPP, "read array"};
     }
     Map map{std::move(fd), type, info.key_size, entrySize(type, info.value_size), info.max_entries};

@@ -23,7 +23,7 @@ struct MapEntry {
 Result<ProgramInfo> describeProgram(uint32_t id);
 /* A key of another length than the map's has no value. */
 Result<MapEntry> lookupMap(uint32_t id, const Bytes &key);
-/* All entries; EOPNOTSUPP where it is no array. */
+/* All entries; EOPNOTSUPP where it is no plain array. */
 Result<Bytes> readArray(uint32_t id);
 
 Napi::Value toJs(Napi::Env env, ProgramInfo &&info);

@@ -10,9 +10,10 @@ import type {
   Rule,
   Transport,
 } from "../rules/types.ts";
-import { Family, Form, Limit, layout, MatchField, RuleKind, SourcePort } from "./abi.gen.ts";
+import { Family, Limit, layout, MatchField, RuleKind, SourcePort } from "./abi.gen.ts";
 import { type Field, Record } from "./record.ts";
 import { addressPrefix } from "./search/addresses.ts";
+import { formPassedOver } from "./search/form.ts";
 import { portPrefixes, portSetName, type SetWriter } from "./sets.ts";
 
 const IP_PROTOCOL: { readonly [name in Transport]: number } = { tcp: 6, udp: 17 };
@@ -170,17 +171,14 @@ function encodeAction(record: Record, action: Action, sets: SetWriter): number {
         encodeSourcePort(record, action.sport);
       } else {
         record.set(fields.kind, RuleKind.FUNNEL_TRANSLATE);
-        record.set(fields.passesOver, Form.CARRIER);
       }
       break;
     case "unfunnel":
       record.set(fields.otherTransport, IP_PROTOCOL[action.inner]);
       if (action.mode === "decap") {
         record.set(fields.kind, RuleKind.UNFUNNEL_DECAP);
-        record.set(fields.passesOver, Form.MARKED);
       } else {
         record.set(fields.kind, RuleKind.UNFUNNEL_TRANSLATE);
-        record.set(fields.passesOver, Form.CARRIER);
       }
       allow = action.allow;
   }
@@ -192,6 +190,7 @@ function encodeRule(record: Record, rule: Rule, counter: number, sets: SetWriter
   record.set(fields.counter, counter);
   record.set(fields.transport, IP_PROTOCOL[transport]);
   record.set(fields.families, families(family));
+  record.set(fields.passesOver, formPassedOver(rule));
   record.set(
     fields.negated,
     negatedBit(SADDR, saddr) |

@@ -105,7 +105,7 @@ export function* writeChunks(
   write(first, bytes.subarray(0, (count - first) * CHUNK), count - first);
 }
 
-/** Reads what `encodeRulesetText` wrote; undefined for anything else. */
+/** Reads what `rulesetText` and `writeChunks` made; undefined for anything else. */
 export function decodeRulesetText(bytes: Uint8Array): DescribedRuleset | undefined {
   const end = bytes.indexOf(0);
   const text = new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));

@@ -10,8 +10,8 @@ import { inParts, type Sliced } from "../../rules/sliced.ts";
 import type { Family, Match, PortMatch, Rule } from "../../rules/types.ts";
 import { Form, Search } from "../abi.gen.ts";
 import { AddressPrefixes } from "./addresses.ts";
-import { formPassedOver } from "./conditions.ts";
 import { COARSE, Entries, SHARED, WHOLE, WHOLE_BUT_PORTS } from "./entries.ts";
+import { formPassedOver } from "./form.ts";
 import { isExactPort, PortPrefixes } from "./hull.ts";
 import { Sharing } from "./sharing.ts";
 

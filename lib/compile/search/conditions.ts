@@ -1,15 +1,6 @@
 /** What a rule asks for beyond what its entries say: whether it is the same as with another rule. */
 import type { AddressMatch, PortMatch, Rule } from "../../rules/types.ts";
-import { Form } from "../abi.gen.ts";
-
-/** The form of packets that a rule passes over (enum sfunnel_form); none: `Form.PLAIN`. */
-export function formPassedOver({ match, action }: Rule): number {
-  if (match.transport === "udp" || action.kind === "accept" || action.kind === "drop") {
-    return Form.PLAIN;
-  }
-  if (action.mode === "translate") return Form.CARRIER;
-  return action.kind === "unfunnel" ? Form.MARKED : Form.PLAIN;
-}
+import { formPassedOver } from "./form.ts";
 
 /** A hash of all that {@link isSameCondition} looks at, never 0. */
 export function conditionHash(rule: Rule): number {
